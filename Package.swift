@@ -1,0 +1,69 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The toolchain's strictest reading of every target.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+/// Everything but `UV` is also checked for unsafe memory access.
+let safe = strict + [.strictMemorySafety()]
+
+/// A C library of the system: module map and shim in `Modules/`, installed by `Modules/setup`.
+func library(_ name: String, _ package: String, apt: String) -> Target {
+    .systemLibrary(name: name, path: "Modules/\(name)", pkgConfig: package, providers: [.apt([apt])])
+}
+
+func target(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = safe) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency], settings: [SwiftSetting] = safe) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "peernode",
+    products: [
+        .executable(name: "peernode", targets: ["peernode"])
+    ],
+    targets: [
+        // C libraries.
+        library("CUV", "libuv", apt: "libuv1-dev"),
+        library("CSodium", "libsodium", apt: "libsodium-dev"),
+        library("CSecp256k1", "libsecp256k1", apt: "libsecp256k1-dev"),
+        library("CSQLite", "sqlite3", apt: "libsqlite3-dev"),
+        library("CCrypto", "libcrypto", apt: "libssl-dev"),
+
+        // What the protocols are made of: pure values.
+        target("PeerCore"),
+        target("PeerCrypto", ["PeerCore", "CSodium", "CSecp256k1", "CCrypto"]),
+        target("PeerJSON", ["PeerCore"]),
+        target("AddressBook", ["PeerCore"]),
+
+        // The protocols: cores.
+        target("Bootstrap", ["PeerCore", "PeerCrypto"]),
+        target("DDRP", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap"]),
+        target("Admin", ["PeerCore", "PeerJSON"]),
+
+        // What carries out effects: on libuv, and in virtual time.
+        target("UV", ["PeerCore", "CUV"], settings: strict),
+        target("PeerRuntime", ["PeerCore", "PeerCrypto", "UV", "CSQLite"]),
+        target("PeerSimulator", ["PeerCore", "PeerCrypto"]),
+
+        // The program.
+        target("PeerNode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerRuntime", "UV", "Admin", "AddressBook", "Bootstrap", "DDRP"]),
+        program("peernode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "UV"]),
+
+        // Developers' programs.
+        program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,74 @@
+/// Something happened. A core hears of the world by nothing else.
+///
+/// Inputs own their bytes: they can be stored, compared and replayed.
+public enum Input: Hashable, Sendable {
+    // Life.
+    /// The first input.
+    case start
+    /// The node stops: say goodbye where the protocol has one. What is still open a few seconds later is cut.
+    case stop
+    /// `nextDeadline` has come.
+    case deadline
+    /// We were late by `gap` (suspended, stopped, overloaded): peers must get that much longer.
+    case resumed(gap: Duration)
+    /// The machine's own addresses: after `start`, and whenever they change.
+    case interfaces([IPAddress])
+
+    // Listening sockets.
+    /// A listener is open, on this address (its port is known now).
+    case listening(ListenerID, ListenAddress)
+    /// A listener could not be opened, or broke.
+    case refused(ListenerID, SystemError)
+
+    // Streams.
+    /// A connection came in.
+    case accepted(ConnectionID, on: ListenerID, local: SocketAddress, remote: SocketAddress)
+    /// A dial succeeded.
+    case connected(ConnectionID, local: SocketAddress, remote: SocketAddress)
+    /// Octets came.
+    case received(Bytes, on: ConnectionID)
+    /// What waited to be sent has gone below the low mark: there is room for more.
+    case drained(ConnectionID)
+    /// The other side has sent all that it will send.
+    case ended(ConnectionID)
+    /// The connection is no more, or the dial failed. The last input for this connection.
+    case closed(ConnectionID, CloseReason, Traffic)
+
+    // Datagrams.
+    /// A datagram came.
+    case datagram(Bytes, on: ListenerID, from: SocketAddress)
+
+    // Answers.
+    /// Addresses of a name; an empty list when there are none or the name service failed.
+    case resolved(RequestID, [IPAddress])
+    /// Work on files ended.
+    case stored(RequestID, StoreResult)
+    /// Something changed below a watched folder. An empty list: too much to say, scan again.
+    case changed(FolderID, [RelativePath])
+    /// A transfer between a file and a connection ended; `closed` may still follow.
+    case transferred(ConnectionID, FileName, TransferResult)
+    /// Rows of durable state in order of their keys; `more` when the limit cut the list.
+    case recalled(table: String, [Row], more: Bool)
+
+    // The operator.
+    /// The operator asks.
+    case command(CommandID, Command)
+    /// The operator does not wait for the answer any more.
+    case cancelled(CommandID)
+    /// Another core, or the node, answered what this core asked.
+    case answered(CommandID, Reply)
+}
+
+/// One row of durable state.
+public struct Row: Hashable, Sendable {
+    /// Its key, unique in its table.
+    public let key: String
+    /// Its values: texts, numbers, truth values.
+    public let record: Record
+
+    /// A row.
+    public init(key: String, record: Record) {
+        self.key = key
+        self.record = record
+    }
+}

@@ -1,0 +1,145 @@
+/// Work on the files of a folder that the configuration handed to a core. Carried out off the loop.
+public enum StoreOperation: Hashable, Sendable {
+    /// Lists files and folders below `under` (nil: the whole folder) in order of their paths, `limit` at most, those
+    /// after `after`. Links and special files are left out. Answer: `.entries`.
+    case scan(FolderID, under: RelativePath?, after: RelativePath?, limit: Int)
+    /// From now on `changed` tells what changes in the folder. Answer: `.done`.
+    case watch(FolderID)
+    /// No more of that. Answer: `.done`.
+    case unwatch(FolderID)
+    /// Size, time and kind of one file. Answer: `.entries` with one.
+    case inspect(FileName)
+    /// At most `count` octets from `offset`; fewer at the end of the file. Answer: `.bytes`.
+    case readAt(FileName, offset: UInt64, count: Int)
+    /// Writes at `offset`, making the file and its folders when they are missing. Answer: `.done`.
+    case writeAt(FileName, offset: UInt64, Bytes)
+    /// Reserves space so that later writes cannot fail for want of it; the file grows to `size`. Answer: `.done`.
+    case allocate(FileName, size: UInt64)
+    /// Cuts or extends the file. Answer: `.done`.
+    case truncate(FileName, size: UInt64)
+    /// Replaces the whole file at once: temporary file, fsync, rename, fsync of the folder. Answer: `.done`.
+    case save(FileName, Bytes)
+    /// Gives a file another name in its folder; fails with `.exists` unless `replacing`. Answer: `.done`.
+    case rename(FileName, to: RelativePath, replacing: Bool)
+    /// Copies `count` octets between files, within the file system where it can. Answer: `.done`.
+    case copyRange(FileName, offset: UInt64, count: UInt64, to: FileName, at: UInt64)
+    /// Moves a file to another folder, by copying when that is another file system; never over a file. Answer: `.done`.
+    case move(FileName, to: FileName)
+    /// Removes a file, or a folder that is empty. Answer: `.done`.
+    case remove(FileName)
+    /// Sets the time of last change. Answer: `.done`.
+    case setTimes(FileName, modified: WallClock)
+    /// Makes sure that the files are on the disk. Answer: `.done`.
+    case sync([FileName])
+    /// Octets that may still be written. Answer: `.space`.
+    case freeSpace(FolderID)
+    /// Hashes bytes or blocks of a file, in jobs of at most 4 MiB, so that nothing else starves. Answer: `.digests`.
+    case digest(DigestSource, DigestAlgorithm, key: Bytes?)
+}
+
+/// What to hash.
+public enum DigestSource: Hashable, Sendable {
+    /// These octets: one digest.
+    case bytes(Bytes)
+    /// `count` octets of a file from `offset`, a digest for each `block` octets (the last may be shorter).
+    case blocks(FileName, offset: UInt64, count: UInt64, block: UInt64)
+}
+
+/// A hash function; with a key it is HMAC, or BLAKE2b's own keyed form.
+public enum DigestAlgorithm: String, Hashable, Sendable, CaseIterable {
+    /// 20 octets (libcrypto).
+    case sha1
+    /// 32 octets (libcrypto).
+    case sha256
+    /// 32 octets (libsodium).
+    case blake2b256
+}
+
+/// A file or folder that a scan found.
+public struct FileEntry: Hashable, Sendable {
+    /// Its place.
+    public let path: RelativePath
+    /// Whether it is a folder.
+    public let isFolder: Bool
+    /// Octets; 0 for a folder.
+    public let size: UInt64
+    /// Time of last change.
+    public let modified: WallClock
+
+    /// An entry.
+    public init(path: RelativePath, isFolder: Bool, size: UInt64, modified: WallClock) {
+        self.path = path
+        self.isFolder = isFolder
+        self.size = size
+        self.modified = modified
+    }
+}
+
+/// The answer to a store operation.
+public enum StoreResult: Hashable, Sendable {
+    /// Carried out.
+    case done
+    /// Files and folders; `more` when the limit cut the list.
+    case entries([FileEntry], more: Bool)
+    /// Octets of a file.
+    case bytes(Bytes)
+    /// Octets that may still be written.
+    case space(UInt64)
+    /// A digest for each block.
+    case digests([Bytes])
+    /// Not carried out.
+    case failed(SystemError)
+}
+
+/// How the octets of a connection become a file.
+public struct FileReception: Hashable, Sendable {
+    /// How many octets belong to the file.
+    public enum Length: Hashable, Sendable {
+        /// This many, from the connection.
+        case exactly(UInt64)
+        /// All until the other side ends; above the limit it fails.
+        case toEnd(limit: UInt64)
+    }
+
+    /// The name that the complete file gets.
+    public let file: FileName
+    /// Where the octets go until then; never another file's place. Hidden names are allowed.
+    public let part: RelativePath
+    /// Go on at the end of the part file instead of beginning anew; the digest covers what was there.
+    public let appends: Bool
+    /// Octets that the core has received already and that belong to the file.
+    public let first: Bytes
+    /// How much is to come after `first`.
+    public let length: Length
+    /// The digest to compute on the way; nil for none.
+    public let digest: DigestAlgorithm?
+    /// Whether the complete file may take the place of another.
+    public let replacing: Bool
+    /// Whether the part file stays when the transfer fails.
+    public let keepsPart: Bool
+
+    /// A reception.
+    public init(
+        file: FileName, part: RelativePath, appends: Bool = false, first: Bytes = Bytes(), length: Length,
+        digest: DigestAlgorithm? = nil, replacing: Bool = false, keepsPart: Bool = false
+    ) {
+        self.file = file
+        self.part = part
+        self.appends = appends
+        self.first = first
+        self.length = length
+        self.digest = digest
+        self.replacing = replacing
+        self.keepsPart = keepsPart
+    }
+}
+
+/// How a transfer between a file and a connection ended.
+public enum TransferResult: Hashable, Sendable {
+    /// All octets of `sendFile` are with the system.
+    case sent(octets: UInt64)
+    /// The file has its name; `octets` of it came over this connection.
+    case received(octets: UInt64, digest: Bytes?)
+    /// It failed; `octets` were moved.
+    case failed(SystemError, octets: UInt64)
+}
