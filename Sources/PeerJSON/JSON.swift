@@ -86,8 +86,10 @@ public struct JSONPointer: Hashable, Comparable, Sendable, CustomStringConvertib
         self.components = components
     }
 
-    /// The value that holds this one; nil for the whole.
-    public var parent: JSONPointer? { components.isEmpty ? nil : JSONPointer(components.dropLast()) }
+    /// This value, the one that holds it, and so on to the whole.
+    public var andAbove: [JSONPointer] {
+        (0...components.count).reversed().map { JSONPointer(Array(components.prefix($0))) }
+    }
 
     /// The value called `component` inside this one.
     public func appending(_ component: some CustomStringConvertible) -> JSONPointer {
