@@ -69,6 +69,8 @@ let package = Package(
 
         // Tests.
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime"]),
+        tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
+        tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
     ],
     swiftLanguageModes: [.v6]
 )
