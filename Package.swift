@@ -71,6 +71,7 @@ let package = Package(
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime"]),
         tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
+        tests("DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP"]),
     ],
     swiftLanguageModes: [.v6]
 )
