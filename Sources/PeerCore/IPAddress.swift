@@ -1,6 +1,9 @@
 /// An IPv4 or IPv6 address in its 16-octet form; an IPv4 address is always the v4-mapped form, so equal hosts are equal.
 public struct IPAddress: Hashable, Sendable {
-    let high, low: UInt64
+    /// The first eight octets, most significant first.
+    public let high: UInt64
+    /// The last eight octets, most significant first.
+    public let low: UInt64
 
     private static let mappedPrefix: UInt64 = 0xffff
 
@@ -104,7 +107,8 @@ extension IPAddress: CustomStringConvertible {
         let groups = (0..<8).map { UInt16(truncatingIfNeeded: ($0 < 4 ? high : low) >> UInt64((3 - $0 % 4) * 16)) }
         let zeros = Self.longestZeros(groups)
         func text(_ part: ArraySlice<UInt16>) -> String { part.map { String($0, radix: 16) }.joined(separator: ":") }
-        return zeros.count < 2 ? text(groups[...]) : text(groups[..<zeros.lowerBound]) + "::" + text(groups[zeros.upperBound...])
+        return zeros.count < 2
+            ? text(groups[...]) : text(groups[..<zeros.lowerBound]) + "::" + text(groups[zeros.upperBound...])
     }
 
     private static func longestZeros(_ groups: [UInt16]) -> Range<Int> {
@@ -126,7 +130,8 @@ extension IPAddress: CustomStringConvertible {
         var head: [UInt16]
         var tail: [UInt16] = []
         if let gap = Self.splitAtGap(text) {
-            guard let before = Self.groups(gap.before), let after = Self.groups(gap.after), before.count + after.count < 8
+            guard let before = Self.groups(gap.before), let after = Self.groups(gap.after),
+                before.count + after.count < 8
             else { return nil }
             (head, tail) = (before, after)
         } else {
