@@ -1,13 +1,14 @@
 /// An IPv4 or IPv6 address in its 16-octet form; an IPv4 address is always the v4-mapped form, so equal hosts are equal.
 public struct IPAddress: Hashable, Sendable {
-    /// The first eight octets, most significant first.
+    /// The first eight octets, most significant first; 0 for IPv4.
     public let high: UInt64
-    /// The last eight octets, most significant first.
+    /// The last eight octets, most significant first; for IPv4 `ffff` and the four octets of the address.
     public let low: UInt64
 
     private static let mappedPrefix: UInt64 = 0xffff
 
-    init(high: UInt64, low: UInt64) {
+    /// The address of 16 octets in two halves.
+    public init(high: UInt64, low: UInt64) {
         (self.high, self.low) = (high, low)
     }
 
@@ -91,7 +92,7 @@ extension IPAddress {
             return v4 >> 24 == 0 || v4 >> 28 == 0xf || v4 >> 17 == 0xc612 >> 1 || v4 >> 8 == 0xc00000
                 || [0xc00002, 0xc63364, 0xcb0071].contains(v4 >> 8)
         }
-        return high >> 32 == 0x2001_0db8 || high == 0
+        return high >> 32 == 0x2001_0db8 || high == 0 && !isLoopback
     }
 }
 
@@ -107,8 +108,7 @@ extension IPAddress: CustomStringConvertible {
         let groups = (0..<8).map { UInt16(truncatingIfNeeded: ($0 < 4 ? high : low) >> UInt64((3 - $0 % 4) * 16)) }
         let zeros = Self.longestZeros(groups)
         func text(_ part: ArraySlice<UInt16>) -> String { part.map { String($0, radix: 16) }.joined(separator: ":") }
-        return zeros.count < 2
-            ? text(groups[...]) : text(groups[..<zeros.lowerBound]) + "::" + text(groups[zeros.upperBound...])
+        return zeros.count < 2 ? text(groups[...]) : text(groups[..<zeros.lowerBound]) + "::" + text(groups[zeros.upperBound...])
     }
 
     private static func longestZeros(_ groups: [UInt16]) -> Range<Int> {
@@ -130,8 +130,7 @@ extension IPAddress: CustomStringConvertible {
         var head: [UInt16]
         var tail: [UInt16] = []
         if let gap = Self.splitAtGap(text) {
-            guard let before = Self.groups(gap.before), let after = Self.groups(gap.after),
-                before.count + after.count < 8
+            guard let before = Self.groups(gap.before), let after = Self.groups(gap.after), before.count + after.count < 8
             else { return nil }
             (head, tail) = (before, after)
         } else {
