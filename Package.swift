@@ -64,6 +64,10 @@ let package = Package(
 
         // Developers' programs.
         program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP"]),
+
+        // Tests.
+        .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),
+        tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )
