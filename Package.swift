@@ -67,6 +67,7 @@ let package = Package(
 
         // Tests.
         tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
+        tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
     ],
     swiftLanguageModes: [.v6]
