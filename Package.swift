@@ -74,6 +74,7 @@ let package = Package(
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV"]),
         tests("TidyTests", []),
         tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
+        tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
         tests("DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP"]),
         .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),
