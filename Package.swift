@@ -68,7 +68,7 @@ let package = Package(
         program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP"]),
 
         // Tests.
-        tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime"]),
+        tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "CLinux"]),
     ],
     swiftLanguageModes: [.v6]
 )
