@@ -79,6 +79,7 @@ let package = Package(
         tests("DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP"]),
         .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),
+        tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "CLinux"]),
     ],
     swiftLanguageModes: [.v6]
 )

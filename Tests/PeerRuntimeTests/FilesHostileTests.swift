@@ -129,6 +129,26 @@ import Testing
         #expect(sandbox.run(.scan(FolderID("a"), under: nil, after: decomposed.path, limit: 9)).paths?.count == 1)
     }
 
+    @Test(.enabled(if: geteuid() != 0, "root may do everything"))
+    func `what may not be read or written is not permitted, and a scan does not take it for empty`() {
+        sandbox.put("a/file", "content")
+        sandbox.put("a/folder/file", "content")
+        sandbox.makeFolder("a/lost+found")
+        chmod(sandbox.path + "/a/lost+found", 0)
+        let scan = StoreOperation.scan(FolderID("a"), under: nil, after: nil, limit: 9)
+        #expect(sandbox.run(scan).paths == ["file", "folder", "folder/file", "lost+found"])
+        chmod(sandbox.path + "/a/file", 0)
+        chmod(sandbox.path + "/a/folder", 0)
+        let refused: [StoreOperation] = [
+            scan, .readAt(file("a/file"), offset: 0, count: 1), .writeAt(file("a/file"), offset: 0, bytes("x")),
+            .readAt(file("a/folder/file"), offset: 0, count: 1), .save(file("a/folder/new"), bytes("x")),
+            .rename(file("a/file"), to: path("folder/file"), replacing: false), .remove(file("a/folder/file")),
+        ]
+        for operation in refused { #expect(sandbox.run(operation) == .failed(.notPermitted), "\(operation)") }
+        #expect((try? FolderWatch(sandbox.path + "/a").isComplete) == false)
+        chmod(sandbox.path + "/a/folder", 0o700)
+    }
+
     @Test func `a configured folder may be a link`() {
         sandbox.put("a/file", "content")
         sandbox.link("way", to: "a")

@@ -62,12 +62,11 @@ extension Descriptor {
     }
 
     /// Makes the folder `name`; one that is there already is as good.
-    func makeFolder(_ name: String, permissions: mode_t = 0o777) throws(SystemError) -> Bool {
+    func makeFolder(_ name: String, permissions: mode_t = 0o777) throws(SystemError) {
         do throws(SystemError) {
             _ = try attempt { unsafe mkdirat(number, name, permissions) }
-            return true
         } catch .exists {
-            return false
+            // Somebody else was faster.
         }
     }
 

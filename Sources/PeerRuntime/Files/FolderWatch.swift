@@ -27,7 +27,8 @@ public final class FolderWatch: @unchecked Sendable {
     private var folders: [Int32: RelativePath?] = [:]
     private var watches: [RelativePath?: Int32] = [:]
 
-    /// Watches the folder at `path` and `limit` folders below it at most. It looks into all of them: not for the loop.
+    /// Watches the folder at `path` and those below it, `limit` in all at most. It looks into all of them: not for the
+    /// loop. `.noSpace` when the user has no watches left, `.tooManyDescriptors` when no queues (`max_user_instances`).
     public init(_ path: String, limit: Int = FolderWatch.standardLimit) throws(SystemError) {
         root = path
         self.limit = max(limit, 1)
@@ -58,8 +59,7 @@ public final class FolderWatch: @unchecked Sendable {
     private func take(_ event: WatchEvent, _ changes: inout Changes) throws(SystemError) {
         if event.isOverflow {
             changes.isTooMuch = true
-            // Folders that came while nobody counted.
-            return try watch(nil, telling: &changes)
+            return try watchAnew(&changes)
         }
         guard let folder = folders[event.watch] else { return }
         if folder == nil, event.isLoss { isLost = true }
@@ -71,6 +71,15 @@ public final class FolderWatch: @unchecked Sendable {
         guard event.isAboutFolder else { return }
         if event.isDeparture { unwatch(path) }
         if event.isArrival { try watch(path, telling: &changes) }
+    }
+
+    /// Folders may have come, gone and changed places while nobody counted: all watches are made again.
+    private func watchAnew(_ changes: inout Changes) throws(SystemError) {
+        for watch in folders.keys { events.unwatch(watch) }
+        folders = [:]
+        watches = [:]
+        isComplete = true
+        try watch(nil, telling: &changes)
     }
 
     /// Watches a folder and those below it, and tells what is in them.

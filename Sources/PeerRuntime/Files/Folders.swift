@@ -76,7 +76,7 @@ extension Descriptor {
         do throws(SystemError) {
             return try openFolder(name)
         } catch  where error == .notFound && making {
-            _ = try makeFolder(name)
+            try makeFolder(name)
             return try openFolder(name)
         }
     }

@@ -91,6 +91,9 @@ struct Walk {
         } catch  where top > 0 && (error == .notFound || error == .notAFolder) {
             // Removed, or replaced by a link or file, since its name was read.
             levels.removeLast()
+        } catch  where error == .notPermitted && level.path?.name == "lost+found" {
+            // The top of many a disk has this folder, for the disk's repair program alone.
+            levels.removeLast()
         }
     }
 }

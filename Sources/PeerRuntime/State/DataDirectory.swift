@@ -50,9 +50,10 @@ public struct DataDirectory: Sendable {
         let components = path.split(separator: "/")
         for (index, name) in components.enumerated() {
             let folder = try Descriptor.folder(at: parent)
+            made = try folder.statusIfAny(of: String(name)) == nil
             // Only the last one is ours alone.
-            let isLast = index == components.count - 1
-            made = try folder.makeFolder(String(name), permissions: isLast ? 0o700 : 0o755)
+            let permissions: mode_t = index == components.count - 1 ? 0o700 : 0o755
+            if made { try folder.makeFolder(String(name), permissions: permissions) }
             parent += "/" + name
         }
         return made
