@@ -41,6 +41,8 @@ let package = Package(
         library("CSecp256k1", "libsecp256k1", apt: "libsecp256k1-dev"),
         library("CSQLite", "sqlite3", apt: "libsqlite3-dev"),
         library("CCrypto", "libcrypto", apt: "libssl-dev"),
+        // Declarations of the C library alone: nothing to install.
+        .systemLibrary(name: "CLinux", path: "Modules/CLinux"),
 
         // What the protocols are made of: pure values.
         target("PeerCore"),
@@ -55,7 +57,7 @@ let package = Package(
 
         // What carries out effects: on libuv, and in virtual time.
         target("UV", ["PeerCore", "CUV"], settings: strict),
-        target("PeerRuntime", ["PeerCore", "PeerCrypto", "UV", "CSQLite"]),
+        target("PeerRuntime", ["PeerCore", "PeerCrypto", "UV", "CSQLite", "CLinux"]),
         target("PeerSimulator", ["PeerCore", "PeerCrypto"]),
 
         // The program.
@@ -70,6 +72,12 @@ let package = Package(
             "peernode-bench",
             ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV", "PeerRuntime", "PeerSimulator"],
             settings: strict),
+
+        // Tests.
+        tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime"]),
+        tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
+        tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
+        tests("DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP"]),
     ],
     swiftLanguageModes: [.v6]
 )

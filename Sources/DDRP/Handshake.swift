@@ -7,14 +7,24 @@ extension DDRP {
     /// Longest body before the peer has proved who it is, in octets; an honest Hello has some 400 (DDRP section 13).
     static let maximumHandshakeBodyBytes = 4096
 
-    func nextHandshakeEnvelope(
-        in waiting: Bytes, _ dialect: Dialect
+    /// The envelope that `waiting` begins with; nil: wait for more. Magic, length and time are judged as soon as they
+    /// are there (decision 12).
+    func nextEnvelope(
+        in waiting: Bytes, _ dialect: Dialect, bodyLimit: Int, at now: Moment
     ) throws(Fault) -> (envelope: Envelope, octets: Int)? {
         do throws(DecodeError) {
-            return try Envelope.next(in: waiting, dialect: dialect, bodyLimit: Self.maximumHandshakeBodyBytes)
+            if let next = try Envelope.next(in: waiting, dialect: dialect, bodyLimit: bodyLimit) { return next }
         } catch {
             throw Fault(error)
         }
+        if let timestamp = Envelope.timestamp(in: waiting, dialect: dialect) { try checkClock(timestamp, at: now) }
+        return nil
+    }
+
+    func nextHandshakeEnvelope(
+        in waiting: Bytes, _ dialect: Dialect, at now: Moment
+    ) throws(Fault) -> (envelope: Envelope, octets: Int)? {
+        try nextEnvelope(in: waiting, dialect, bodyLimit: Self.maximumHandshakeBodyBytes, at: now)
     }
 
     /// The Hello in `envelope`: its type, its time, its signature by the key inside, its version, in this order.
@@ -51,7 +61,7 @@ extension DDRP {
         guard envelope.code == code else {
             throw Fault(.protocolViolation, "message type \(envelope.code) in place of \(name)")
         }
-        try checkClock(envelope, at: now)
+        try checkClock(envelope.timestamp, at: now)
         do throws(DecodeError) {
             return try Message(decoding: envelope.body, code: envelope.code, dialect: dialect)
         } catch {
@@ -60,8 +70,8 @@ extension DDRP {
     }
 
     /// Whole seconds are compared, and the limit itself is still good.
-    func checkClock(_ envelope: Envelope, at now: Moment) throws(Fault) {
-        let offset = Int64(envelope.timestamp) - now.wallClock.seconds
+    func checkClock(_ timestamp: UInt32, at now: Moment) throws(Fault) {
+        let offset = Int64(timestamp) - now.wallClock.seconds
         let skew = Int64(configuration.maxClockSkewSeconds)
         guard offset <= skew, offset >= -skew - lateness.allowance(at: now.instant) else {
             throw Fault(.clock, "its clock differs from ours by \(offset) s", clockOffset: offset)

@@ -42,8 +42,9 @@ struct Initiator {
     /// The address behind the destination, once it is known.
     var address: SocketAddress?
     var buffer = ReceiveBuffer()
-    /// Octets that the peer has sent.
+    /// Octets both ways.
     var receivedBytes = 0
+    var sentBytes = 0
     /// Whether this is the second try, in the text dialect.
     var isSecondTry = false
 
@@ -78,9 +79,11 @@ extension DDRP {
         initiator.state = .awaitingHello(nonce: nonce, sent: now.instant)
         initiator.address = remote
         initiator.deadline = min(initiator.started + Initiator.totalLimit, now.instant + Initiator.helloLimit)
+        let envelope = seal(.hello(hello), in: initiator.dialect, at: now)
+        initiator.sentBytes = envelope.count
         initiators[connection] = initiator
         timers.set(.handshake(connection), at: initiator.deadline)
-        effects.send(seal(.hello(hello), in: initiator.dialect, at: now), on: connection)
+        effects.send(envelope, on: connection)
     }
 
     mutating func receivedAsInitiator(
@@ -93,19 +96,20 @@ extension DDRP {
         else { return }
         do throws(Fault) {
             let waiting = initiator.buffer.waiting
-            guard let (envelope, octets) = try nextHandshakeEnvelope(in: waiting, initiator.dialect) else { return }
+            guard let (envelope, octets) = try nextHandshakeEnvelope(in: waiting, initiator.dialect, at: now) else { return }
             let hello = try checkedHello(envelope, initiator.dialect, at: now)
             guard hello.remoteNonce == nonce else {
                 throw Fault(.protocolViolation, "the Hello does not carry our nonce")
             }
             initiators[connection]?.buffer.consume(octets)
-            let ack = Message.helloAck(HelloAck(nonce: hello.localNonce))
-            effects.send(seal(ack, in: initiator.dialect, at: now), on: connection)
+            let ack = seal(.helloAck(HelloAck(nonce: hello.localNonce)), in: initiator.dialect, at: now)
+            effects.send(ack, on: connection)
             var link = Link(
                 peer: peerID(of: hello.publicKey), direction: .outbound, dialect: initiator.dialect,
                 agent: hello.userAgent, remote: address, listens: address, opened: now.instant)
             link.handshakeRoundTrip = now.instant - sent
             link.received.octets = UInt64(initiator.receivedBytes)
+            link.sent.octets = UInt64(initiator.sentBytes + ack.count)
             link.buffer = initiators[connection]?.buffer ?? ReceiveBuffer()
             open(connection, link, at: now, into: &effects)
         } catch {

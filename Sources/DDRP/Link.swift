@@ -87,7 +87,9 @@ extension DDRP {
     mutating func readEnvelopes(_ connection: ConnectionID, at now: Moment, into effects: inout Effects) {
         while let link = links[connection] {
             do throws(Fault) {
-                guard let (envelope, octets) = try nextEnvelope(of: link) else { return }
+                let found = try nextEnvelope(
+                    in: link.buffer.waiting, link.dialect, bodyLimit: Envelope.maximumBodyBytes, at: now)
+                guard let (envelope, octets) = found else { return }
                 let message = try check(envelope, of: link, at: now)
                 links[connection]?.buffer.consume(octets)
                 links[connection]?.heard = now.instant
@@ -106,18 +108,9 @@ extension DDRP {
         }
     }
 
-    private func nextEnvelope(of link: Link) throws(Fault) -> (envelope: Envelope, octets: Int)? {
-        do throws(DecodeError) {
-            return try Envelope.next(
-                in: link.buffer.waiting, dialect: link.dialect, bodyLimit: Envelope.maximumBodyBytes)
-        } catch {
-            throw Fault(error)
-        }
-    }
-
     /// Time, signature, body, in this order (decision 12); magic and length were checked with the framing.
     private func check(_ envelope: Envelope, of link: Link, at now: Moment) throws(Fault) -> Message {
-        try checkClock(envelope, at: now)
+        try checkClock(envelope.timestamp, at: now)
         guard let key = envelope.signer(in: link.dialect), peerID(of: key) == link.peer else {
             throw Fault(.badSignature, "an envelope that is not signed by the peer")
         }
@@ -156,6 +149,8 @@ extension DDRP {
         links[connection]?.sent.octets += UInt64(envelope.count)
         effects.send(envelope, on: connection)
         effects.log(
-            .trace, "message_sent", ["connection": .text(connection), "type": .string(message.name), "octets": .count(envelope.count)])
+            .trace, "message_sent", [
+                "connection": .text(connection), "type": .string(message.name), "octets": .count(envelope.count),
+            ])
     }
 }

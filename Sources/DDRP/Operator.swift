@@ -81,7 +81,9 @@ extension DDRP {
             }
             book.add(address, identity: locator.identity, from: .operatorRequest, at: now)
         }
-        if let under = initiators.keys.sorted().first(where: { initiators[$0]?.destination == locator.destination }) {
+        // Read once: the optimiser of Swift 6.3.1 breaks off when the closure reads it from `locator`.
+        let destination = locator.destination
+        if let under = initiators.keys.sorted().first(where: { initiators[$0]?.destination == destination }) {
             initiators[under]?.commands.append(id)
             return
         }

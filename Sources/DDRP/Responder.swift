@@ -13,8 +13,9 @@ struct Responder {
         let external: SocketAddress?
         /// Ours, which the HelloAck must carry.
         let nonce: Bytes32
-        /// When our Hello went out.
+        /// When our Hello went out, and its octets.
         let answered: Instant
+        let sentBytes: Int
     }
 
     enum State {
@@ -100,19 +101,20 @@ extension DDRP {
         let waiting = responder.buffer.waiting
         let sniffed = configuration.dialect ?? sniffDialect(waiting)
         // Until the dialect shows, only the magic can be wrong, and both dialects have the same.
-        let found = try nextHandshakeEnvelope(in: waiting, sniffed ?? .reference)
+        let found = try nextHandshakeEnvelope(in: waiting, sniffed ?? .reference, at: now)
         guard let dialect = sniffed, let (envelope, octets) = found else { return false }
         let hello = try checkedHello(envelope, dialect, at: now)
         let nonce = random.nextBytes32()
         let answer = Hello(
             localNonce: nonce, remoteNonce: hello.localNonce, publicKey: identity.key.publicKey,
             external: own.external(seenAs: responder.local.ip), userAgent: userAgent)
+        let sealed = seal(.hello(answer), in: dialect, at: now)
         let greeting = Responder.Greeting(
             dialect: dialect, peer: peerID(of: hello.publicKey), agent: hello.userAgent, external: hello.external,
-            nonce: nonce, answered: now.instant)
+            nonce: nonce, answered: now.instant, sentBytes: sealed.count)
         responders[connection]?.buffer.consume(octets)
         responders[connection]?.state = .awaitingAck(greeting)
-        effects.send(seal(.hello(answer), in: dialect, at: now), on: connection)
+        effects.send(sealed, on: connection)
         return true
     }
 
@@ -121,7 +123,7 @@ extension DDRP {
         _ responder: Responder, _ greeting: Responder.Greeting, _ connection: ConnectionID, at now: Moment,
         into effects: inout Effects
     ) throws(Fault) -> Bool {
-        let found = try nextHandshakeEnvelope(in: responder.buffer.waiting, greeting.dialect)
+        let found = try nextHandshakeEnvelope(in: responder.buffer.waiting, greeting.dialect, at: now)
         guard let (envelope, octets) = found else { return false }
         try check(ack: envelope, of: greeting.peer, nonce: greeting.nonce, greeting.dialect, at: now)
         let window = Replay.Window(now.wallClock, skew: configuration.maxClockSkewSeconds)
@@ -134,6 +136,7 @@ extension DDRP {
             remote: responder.remote, listens: SocketAddress(responder.remote.ip, port), opened: now.instant)
         link.handshakeRoundTrip = now.instant - greeting.answered
         link.received.octets = UInt64(responder.receivedBytes)
+        link.sent.octets = UInt64(greeting.sentBytes)
         responders[connection]?.buffer.consume(octets)
         link.buffer = responders[connection]?.buffer ?? ReceiveBuffer()
         open(connection, link, at: now, into: &effects)
