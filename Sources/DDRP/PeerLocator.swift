@@ -35,9 +35,7 @@ public struct PeerLocator: Hashable, Sendable {
     }
 
     /// The address, unless a host name stands there.
-    var address: SocketAddress? {
-        if case .address(let address) = destination { address } else { nil }
-    }
+    var address: SocketAddress? { destination.address }
 
     /// What is wrong with a seed of the configuration, nil when nothing is.
     static func problemOfSeed(_ text: String) -> String? {
@@ -45,5 +43,12 @@ public struct PeerLocator: Hashable, Sendable {
             return "expected an IP address, IP:port, or 64 hexadecimal digits, @ and one of these"
         }
         return locator.address == nil ? "a seed is an IP address; host names belong in dnsSeeds" : nil
+    }
+}
+
+extension Destination {
+    /// The address, unless a host name stands there. Not inlined: the optimiser of Swift 6.3.1 breaks off otherwise.
+    @inline(never) fileprivate var address: SocketAddress? {
+        if case .address(let address) = self { address } else { nil }
     }
 }
