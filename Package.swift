@@ -70,7 +70,7 @@ let package = Package(
         .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
         program(
             "peernode-bench",
-            ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV", "PeerRuntime", "PeerSimulator"],
+            ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV"],
             settings: strict),
 
         // Tests.

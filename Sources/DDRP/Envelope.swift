@@ -44,28 +44,57 @@ public struct Envelope: Hashable, Sendable {
     public static func next(
         in waiting: Bytes, dialect: Dialect, bodyLimit: Int, magic: UInt32 = Envelope.magic
     ) throws(DecodeError) -> (envelope: Envelope, octets: Int)? {
+        guard let frame = try frame(in: waiting, dialect: dialect, bodyLimit: bodyLimit, magic: magic) else { return nil }
+        let envelope = Envelope(
+            code: frame.code, timestamp: frame.timestamp, octets: waiting.slice(0..<frame.octets),
+            bodyStart: frame.bodyStart)
+        return (envelope, frame.octets)
+    }
+
+    /// Where an envelope lies in received octets. It holds no reference to them, so finding it costs no counting.
+    public struct Frame: Hashable, Sendable {
+        /// The number in the type field.
+        public let code: UInt16
+        /// When it was signed, by the sender's clock: seconds since 1970-01-01 UTC.
+        public let timestamp: UInt32
+        /// Where the body starts.
+        public let bodyStart: Int
+        /// Octets of the whole envelope.
+        public let octets: Int
+    }
+
+    /// The frame that `waiting` begins with, by the rules of `next`.
+    public static func frame(
+        in waiting: Bytes, dialect: Dialect, bodyLimit: Int, magic: UInt32 = Envelope.magic
+    ) throws(DecodeError) -> Frame? {
+        let octets = waiting.storage.span.extracting(waiting.range)
         let lengthStart = dialect.lengthStart
-        guard waiting.count > lengthStart else {
+        // One comparison, after which no octet of the header is looked for in vain.
+        guard octets.count > lengthStart else {
             try checkMagic(of: waiting, magic)
             return nil
         }
-        let (found, code, timestamp) = readHeader(of: waiting, dialect)
+        let (found, code, timestamp) = readHeader(of: octets, dialect)
         guard found == magic else { throw .invalid(field: "magic") }
-        guard let (length, bodyStart) = try readLength(of: waiting, at: lengthStart) else { return nil }
+        let first = octets[lengthStart]
+        var (length, bodyStart) = (UInt64(first), lengthStart + 1)
+        if first >= 0x80 {
+            guard let long = try readLength(of: waiting, at: lengthStart) else { return nil }
+            (length, bodyStart) = long
+        }
         guard length <= UInt64(bodyLimit) else {
             throw .tooLong(field: "body", length: length, limit: UInt64(bodyLimit))
         }
         let end = bodyStart + Int(length) + Secp256k1.signatureBytes
         guard waiting.count >= end else { return nil }
-        let envelope = Envelope(
-            code: code, timestamp: timestamp, octets: waiting.slice(0..<end), bodyStart: bodyStart)
-        return (envelope, end)
+        return Frame(code: code, timestamp: timestamp, bodyStart: bodyStart, octets: end)
     }
 
     /// The timestamp of an envelope that may be unfinished, nil while it is not there: a wrong clock need not be
     /// waited for (decision 12).
     public static func timestamp(in waiting: Bytes, dialect: Dialect) -> UInt32? {
-        waiting.count < dialect.lengthStart ? nil : readHeader(of: waiting, dialect).timestamp
+        guard waiting.count >= dialect.lengthStart else { return nil }
+        return readHeader(of: waiting.storage.span.extracting(waiting.range), dialect).timestamp
     }
 
     /// The digest that was signed, BLAKE2b-256 of the octets that the dialect signs.
@@ -80,7 +109,7 @@ public struct Envelope: Hashable, Sendable {
 
     /// The octets that the dialect signs.
     func signedOctets(in dialect: Dialect) -> Bytes {
-        let magic = Self.readHeader(of: octets, dialect).magic
+        let magic = Self.readHeader(of: octets.storage.span.extracting(octets.range), dialect).magic
         return Header(magic: magic, code: code, timestamp: timestamp).signedOctets(over: body, in: dialect)
     }
 }
@@ -103,25 +132,27 @@ extension Envelope {
     /// The fields before the length, which are there.
     @inline(__always)
     private static func readHeader(
-        of octets: Bytes, _ dialect: Dialect
+        of octets: Span<UInt8>, _ dialect: Dialect
     ) -> (magic: UInt32, code: UInt16, timestamp: UInt32) {
-        func word(_ index: Int) -> UInt32 {
-            UInt32(octets[index]) << 24 | UInt32(octets[index + 1]) << 16 | UInt32(octets[index + 2]) << 8
-                | UInt32(octets[index + 3])
-        }
-        return switch dialect {
-        case .reference: (word(0), UInt16(octets[4]) << 8 | UInt16(octets[5]), word(6))
-        case .text: (word(0), UInt16(octets[4]), word(5))
+        switch dialect {
+        case .reference:
+            (word(of: octets, at: 0), UInt16(octets[4]) << 8 | UInt16(octets[5]), word(of: octets, at: 6))
+        case .text:
+            (word(of: octets, at: 0), UInt16(octets[4]), word(of: octets, at: 5))
         }
     }
 
-    /// The length of the body and where the body starts; nil when the length is not complete.
     @inline(__always)
+    private static func word(of octets: Span<UInt8>, at index: Int) -> UInt32 {
+        UInt32(octets[index]) << 24 | UInt32(octets[index + 1]) << 16 | UInt32(octets[index + 2]) << 8
+            | UInt32(octets[index + 3])
+    }
+
+    /// The length of the body and where the body starts; nil when the length is not complete.
+    @inline(never)
     private static func readLength(
         of octets: Bytes, at start: Int
     ) throws(DecodeError) -> (length: UInt64, bodyStart: Int)? {
-        let first = octets[start]
-        if first < 0x80 { return (UInt64(first), start + 1) }
         var reader = ByteReader(octets.dropping(start))
         guard let length = try reader.readUvarintIfComplete("length") else { return nil }
         return (length, start + reader.position)

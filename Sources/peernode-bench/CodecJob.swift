@@ -10,14 +10,12 @@ let codecJob = Job(name: "codec", summary: "recovering and sealing in Swift besi
     var recover = Figure("codec.verify", "us_per_envelope", limit: "recover", .atMost(1.1))
     var sign = Figure("codec.seal", "us_per_envelope", limit: "sign", .atMost(1.2))
     var hello = Figure("codec.hello", "us_per_hello", limit: "recover+parse", .none)
-    try bench.rounds([
-        {
-            let bound = limits_crypto_cost(UInt32(count), 0)
-            recover.add(node: try material.verify(count), limit: bound.recover / 1000)
-            sign.add(node: material.seal(count), limit: bound.sign / 1000)
-            hello.add(node: try material.hello(count), limit: (bound.recover + bound.parse) / 1000)
-        }
-    ])
+    try bench.rounds {
+        let bound = limits_crypto_cost(UInt32(count), 0)
+        recover.add(node: try material.verify(count), limit: bound.recover / 1000)
+        sign.add(node: material.seal(count), limit: bound.sign / 1000)
+        hello.add(node: try material.hello(count), limit: (bound.recover + bound.parse) / 1000)
+    }
     for figure in [recover, sign, hello] { bench.report.add(figure) }
 }
 

@@ -11,13 +11,11 @@ let frameJob = Job(name: "frame", summary: "Envelope.next of a Ping: nanoseconds
     var figure = Figure("frame", "ns_per_envelope", limit: "target", .atMost(1))
     let count = bench.size(10_000_000, quick: 100_000)
     _ = try frames.take(count / 10)
-    try bench.rounds([
-        {
-            let start = limits_own_cpu()
-            guard try frames.take(count) == count * Frames.octets else { throw BenchFailure("not every frame was found") }
-            figure.add(node: Double(limits_own_cpu() - start) / Double(count), limit: Frames.targetNanoseconds)
-        }
-    ])
+    try bench.rounds {
+        let start = limits_own_cpu()
+        guard try frames.take(count) == count * Frames.octets else { throw BenchFailure("not every frame was found") }
+        figure.add(node: Double(limits_own_cpu() - start) / Double(count), limit: Frames.targetNanoseconds)
+    }
     bench.report.add(figure)
     try countInstructions(bench)
 }
@@ -51,10 +49,10 @@ struct Frames {
         var octets = 0
         for _ in 0..<count {
             if waiting.count < Self.octets { waiting = buffer }
-            guard let next = try Envelope.next(in: waiting, dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
-            else { return octets }
-            waiting = waiting.dropping(next.octets)
-            octets += next.octets
+            let frame = try Envelope.frame(in: waiting, dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
+            guard let frame else { return octets }
+            waiting = waiting.dropping(frame.octets)
+            octets += frame.octets
         }
         return octets
     }

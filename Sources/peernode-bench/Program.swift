@@ -22,7 +22,7 @@ enum Program {
     ]
 
     /// What this program starts of itself in processes of their own.
-    private static let helpers: [String: ([String]) throws -> Int32] = ["take-frames": takeFrames]
+    private static let helpers: [String: @Sendable ([String]) throws -> Int32] = ["take-frames": takeFrames]
 
     /// Runs what the words ask for; gives the exit status: 0 all targets met, 1 one missed or a run failed, 64 usage.
     static func run(_ words: [String]) -> Int32 {
@@ -58,10 +58,10 @@ enum Program {
 }
 
 /// One thing that can be measured.
-struct Job {
+struct Job: Sendable {
     let name: String
     let summary: String
-    let run: (Bench) throws -> Void
+    let run: @Sendable (Bench) throws -> Void
 }
 
 /// The command line was not understood.

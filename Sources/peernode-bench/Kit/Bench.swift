@@ -26,8 +26,8 @@ final class Bench {
     }
 
     /// Runs each case once a round; the order turns from round to round.
-    func rounds(_ count: Int? = nil, _ cases: [() throws -> Void]) rethrows {
-        for round in 0..<(count ?? options.rounds) {
+    func rounds(_ cases: (() throws -> Void)...) throws {
+        for round in 0..<options.rounds {
             for index in cases.indices { try cases[(index + round) % cases.count]() }
         }
     }

@@ -8,7 +8,7 @@ final class Child {
 
     /// Starts `words`, path first, with output to a descriptor; it lives for `seconds` at most.
     init(_ words: [String], output: Int32, seconds: UInt32) throws {
-        let octets = words.flatMap { Array($0.utf8) + [0] }
+        let octets: [UInt8] = words.flatMap { Array($0.utf8) + [0] }
         process = limits_spawn(octets, octets.count, output, seconds)
         guard process > 0 else { throw BenchFailure("\(words[0]) cannot be started: error \(-process)") }
     }
