@@ -61,8 +61,10 @@ let package = Package(
         target("PeerSimulator", ["PeerCore", "PeerCrypto"]),
 
         // The program.
-        target("PeerNode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerRuntime", "UV", "Admin", "AddressBook", "Bootstrap", "DDRP"]),
-        program("peernode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "UV"]),
+        target(
+            "PeerNode",
+            ["PeerCore", "PeerCrypto", "PeerJSON", "PeerRuntime", "UV", "Admin", "AddressBook", "Bootstrap", "DDRP"]),
+        program("peernode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime", "UV", "CLinux"]),
 
         // Developers' programs.
         program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP"]),
@@ -74,10 +76,14 @@ let package = Package(
             settings: strict),
 
         // Tests.
-        tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime"]),
+        tests("UVTests", ["PeerCore", "UV"]),
+        tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV"]),
+        tests("TidyTests", []),
         tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
         tests("DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP"]),
+        .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),
+        tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -19,3 +19,26 @@ static const int peernode_open_path = 010000000;
 
 // From <sys/stat.h>: leave this time as it is.
 static const long peernode_time_omit = (1l << 30) - 2l;
+
+// getopt_long keeps its state in globals; these are the only ones who touch them.
+#include <getopt.h>
+static inline void peernode_getopt_begin(void) {
+    optind = 0;
+    opterr = 0;
+}
+static inline int peernode_getopt(
+    int count, char **words, const char *letters, const struct option *options, const char **argument
+) {
+    int code = getopt_long(count, words, letters, options, (void *)0);
+    *argument = optarg;
+    return code;
+}
+static inline const char *peernode_getopt_word(char *const *words) { return optind > 0 ? words[optind - 1] : (void *)0; }
+static inline int peernode_getopt_index(void) { return optind; }
+
+// ioctl takes a variable number of arguments.
+#include <sys/ioctl.h>
+static inline int peernode_terminal_columns(int descriptor) {
+    struct winsize size;
+    return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}

@@ -79,7 +79,8 @@ extension AddressBook.Entry {
         func time(_ name: String) -> WallClock? {
             record.int(name).map { WallClock(milliseconds: min($0, now.wallClock.milliseconds)) }
         }
-        guard let address = SocketAddress(row.key), let source = record.string("source").flatMap(AddressBook.Source.init),
+        guard let address = SocketAddress(row.key),
+            let source = record.string("source").flatMap(AddressBook.Source.init),
             let firstSeen = time("first_seen"), let successes = record.int("successes"), (0..<1 << 32) ~= successes,
             let failures = record.int("failures"), (0..<1 << 32) ~= failures, let isVerified = record.bool("verified")
         else { return nil }

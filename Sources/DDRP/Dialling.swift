@@ -80,7 +80,9 @@ extension DDRP {
     ) {
         let seed = configuration.seeds.first { $0.address == entry.address }
         let locator = PeerLocator(identity: seed?.identity, destination: .address(entry.address))
-        dial(Initiator(to: locator, dialect: firstDialect(for: entry), purpose: purpose, at: now.instant), at: now, into: &effects)
+        dial(
+            Initiator(to: locator, dialect: firstDialect(for: entry), purpose: purpose, at: now.instant), at: now,
+            into: &effects)
     }
 
     /// What the peer spoke last, else R (DDRP section 7).

@@ -101,7 +101,8 @@ extension DDRP {
     ) {
         guard link.awaitsPeers, let asked = link.asked, now.instant - asked <= Exchange.answerLimit else {
             counters.unsolicitedPeerRes += 1
-            effects.log(.debug, "peers_unsolicited", ["peer": .text(link.peer), "received": .count(response.peers.count)])
+            effects.log(
+                .debug, "peers_unsolicited", ["peer": .text(link.peer), "received": .count(response.peers.count)])
             return
         }
         links[connection]?.awaitsPeers = false

@@ -42,7 +42,8 @@ extension DDRP {
     }
 
     /// The HelloAck in `envelope`: its type, its time, its signature by `peer`, our nonce, in this order.
-    func check(ack envelope: Envelope, of peer: Bytes32, nonce: Bytes32, _ dialect: Dialect, at now: Moment) throws(Fault)
+    func check(ack envelope: Envelope, of peer: Bytes32, nonce: Bytes32, _ dialect: Dialect, at now: Moment)
+        throws(Fault)
     {
         guard case .helloAck(let ack) = try message(of: envelope, expecting: "HelloAck", dialect, at: now) else {
             throw Fault(.protocolViolation, "a message that is no HelloAck")

@@ -96,7 +96,9 @@ extension DDRP {
         else { return }
         do throws(Fault) {
             let waiting = initiator.buffer.waiting
-            guard let (envelope, octets) = try nextHandshakeEnvelope(in: waiting, initiator.dialect, at: now) else { return }
+            guard let (envelope, octets) = try nextHandshakeEnvelope(in: waiting, initiator.dialect, at: now) else {
+                return
+            }
             let hello = try checkedHello(envelope, initiator.dialect, at: now)
             guard hello.remoteNonce == nonce else {
                 throw Fault(.protocolViolation, "the Hello does not carry our nonce")

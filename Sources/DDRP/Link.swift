@@ -149,7 +149,8 @@ extension DDRP {
         links[connection]?.sent.octets += UInt64(envelope.count)
         effects.send(envelope, on: connection)
         effects.log(
-            .trace, "message_sent", [
+            .trace, "message_sent",
+            [
                 "connection": .text(connection), "type": .string(message.name), "octets": .count(envelope.count),
             ])
     }

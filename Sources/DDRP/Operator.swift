@@ -70,7 +70,8 @@ extension DDRP {
         _ text: String, _ id: CommandID, at now: Moment, into effects: inout Effects
     ) {
         guard let locator = PeerLocator(text, standardPort: configuration.standardPort) else {
-            return effects.reply(id, [], .refused("\"\(text)\" is no address: expected HOST, HOST:PORT or ID@HOST:PORT"))
+            return effects.reply(
+                id, [], .refused("\"\(text)\" is no address: expected HOST, HOST:PORT or ID@HOST:PORT"))
         }
         if let address = locator.address {
             guard !own.contains(address) else {

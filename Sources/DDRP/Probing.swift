@@ -84,7 +84,9 @@ extension DDRP {
 
     /// A dial that succeeded above the target: the youngest connection makes room for a probe; any other is itself the
     /// youngest.
-    mutating func makeRoom(for connection: ConnectionID, _ purpose: DialPurpose, at now: Moment, into effects: inout Effects) {
+    mutating func makeRoom(
+        for connection: ConnectionID, _ purpose: DialPurpose, at now: Moment, into effects: inout Effects
+    ) {
         guard purpose != .request, counted.count > configuration.targetOutbound else { return }
         let others = purpose == .probe ? counted.subtracting([connection]) : counted
         let youngest = others.max {

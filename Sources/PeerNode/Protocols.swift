@@ -1,62 +1,45 @@
-public import PeerCore
+internal import Bootstrap
+internal import DDRP
+internal import PeerCore
+internal import PeerRuntime
+internal import UV
 
-/// The protocols of this node. A new one is one line in `all`.
+/// The protocols of this node. A new one is one entry in `entries`.
 public enum Protocols {
     /// In the order of the manual.
-    public static let all: [ProtocolSection] = []
+    static let entries: [ProtocolEntry] = [
+        ProtocolEntry("ddrp", hasPeers: true) { configuration, node in
+            DDRP(configuration, identity: node.identity, agent: "peernode/\(Node.version)", seed: systemRandom())
+        }
+    ]
+
+    /// The sections of the configuration.
+    public static let all: [ProtocolSection] = entries.map(\.section)
 }
 
-/// A protocol's section of the configuration. The protocol is on when the section is there and not `"enabled": false`.
-public struct ProtocolSection: Sendable {
-    /// The key of the section.
-    public let name: String
-    /// The category of its log lines.
-    public let category: String
-    /// Whether the section may be a list of sections, each of which gives a core of its own.
-    public let allowsList: Bool
-    /// The settings of the section.
-    public let settings: [Setting]
-    let contradictions: @Sendable (Record) -> [Contradiction]
+/// A protocol of the node: its section of the configuration, and how its core is made and hosted.
+struct ProtocolEntry: Sendable {
+    let section: ProtocolSection
+    /// Whether the protocol has peers that the operator can list and ban.
+    let hasPeers: Bool
+    /// Makes the core and its host from a checked section of the configuration.
+    let start: @Sendable (String, Record, Node) -> Node.Section
 
-    /// Section `name` with the settings of `configuration`; the category is called the same unless another is given.
-    public init<Configuration: Configurable & SendableMetatype>(
-        _ name: String, _ configuration: Configuration.Type, category: String? = nil, allowsList: Bool = false
-    ) {
-        self.name = name
-        self.category = category ?? name
-        self.allowsList = allowsList
-        settings = [Self.enabled] + configuration.settings.filter { $0.key != enabledKey }
-        contradictions = { configuration.contradictions(in: $0) }
-    }
-
-    private static let enabled = Setting(
-        enabledKey, .bool, standard: true, "false switches this section off, as if it were not there.")
-
-    /// The sections in checked `values` that are to run: none, one, or several where a list is allowed.
-    func enabledSections(in values: Record) -> [(index: Int, section: Record)] {
-        let sections: [Record.Value] =
-            switch values[name] {
-            case .list(let list): list
-            case let value: [value ?? .null]
-            }
-        return sections.enumerated().compactMap { index, section in
-            if case .record(let record) = section, record[enabledKey] != false { (index, record) } else { nil }
+    /// The protocol of the section `name`; `make` makes its core. The category of its log lines is called the same
+    /// unless another is given.
+    init<Core: PeerProtocol & SendableMetatype>(
+        _ name: String, category: String? = nil, allowsList: Bool = false, hasPeers: Bool = false,
+        _ make: @escaping @Sendable (Core.Configuration, Node) -> Core
+    ) where Core.Configuration: Configurable & SendableMetatype {
+        let section = ProtocolSection(name, Core.Configuration.self, category: category, allowsList: allowsList)
+        self.section = section
+        self.hasPeers = hasPeers
+        start = { title, record, node in
+            let core = make(Core.Configuration(record), node)
+            let host = Host(core, name: section.category, runtime: node.runtime)
+            return Node.Section(
+                title: title, name: name, category: section.category, hasPeers: hasPeers, host: host,
+                reconfigure: { host.reconfigure(Core.Configuration($0)) })
         }
     }
-
-    /// The section as one setting of the file.
-    var setting: Setting {
-        let section = Setting.Kind.section(settings)
-        return Setting(
-            name, allowsList ? .oneOrMore(section) : section, standard: .null,
-            "The protocol is on when this section is there" + (allowsList ? "; a list gives several." : "."))
-    }
-}
-
-/// The key that switches a section off.
-let enabledKey = "enabled"
-
-/// All settings of a configuration file: those of the node, then a section for each protocol.
-func settingsTable(_ protocols: [ProtocolSection]) -> [Setting] {
-    NodeConfiguration.settings + protocols.map(\.setting)
 }

@@ -15,10 +15,13 @@ import Testing
         #expect(hello?.remoteNonce == secret(77) && hello?.protocolVersion == 1)
         #expect(hello?.userAgent == Bytes(utf8: "peernode/test") && hello?.localNonce != .zero)
         let line = effects.lines("peer_up")
-        #expect(line == [[
-            "peer": .text(guest.peer), "address": "127.1.0.2:40000", "direction": "inbound", "protocol": "ddrp",
-            "agent": "guest/1", "dialect": .string(dialect.rawValue),
-        ]])
+        #expect(
+            line == [
+                [
+                    "peer": .text(guest.peer), "address": "127.1.0.2:40000", "direction": "inbound", "protocol": "ddrp",
+                    "agent": "guest/1", "dialect": .string(dialect.rawValue),
+                ]
+            ])
         #expect(stage.core.links[connection]?.peer == guest.peer && stage.core.responders.isEmpty)
     }
 
@@ -62,23 +65,30 @@ import Testing
     }
 
     /// What is wrong with a responder's input, and what the one line says. A Ping of R looks like a T Hello of 1971.
-    private static let refusals: [(name: String, step: String, reason: String, spoil: @Sendable (inout Guest, UInt32) -> Bytes)] = [
-        ("type", "hello", "clock", { guest, time in guest.seal(.ping, at: time) }),
-        ("magic", "hello", "malformed", { _, _ in Bytes(utf8: "GET / HTTP/1.1\r\n") }),
-        ("31 s late", "hello", "clock", { guest, time in guest.hello(at: time - 31) }),
-        ("31 s early", "hello", "clock", { guest, time in guest.hello(at: time + 31) }),
-        ("signature", "hello", "bad_signature", { guest, time in
-            var other = Guest(99)
-            let key = guest.identity.key.publicKey
-            return other.hello(at: time) { hello in
-                hello = Hello(localNonce: hello.localNonce, publicKey: key, userAgent: hello.userAgent)
-            }
-        }),
-        ("version", "hello", "version", { guest, time in guest.hello(at: time) { $0.protocolVersion = 2 } }),
-        ("long body", "hello", "malformed", { guest, time in
-            guest.hello(at: time) { $0.userAgent = Bytes(Array(repeating: 65, count: 4000)) }
-        }),
-    ]
+    private static let refusals:
+        [(name: String, step: String, reason: String, spoil: @Sendable (inout Guest, UInt32) -> Bytes)] = [
+            ("type", "hello", "clock", { guest, time in guest.seal(.ping, at: time) }),
+            ("magic", "hello", "malformed", { _, _ in Bytes(utf8: "GET / HTTP/1.1\r\n") }),
+            ("31 s late", "hello", "clock", { guest, time in guest.hello(at: time - 31) }),
+            ("31 s early", "hello", "clock", { guest, time in guest.hello(at: time + 31) }),
+            (
+                "signature", "hello", "bad_signature",
+                { guest, time in
+                    var other = Guest(99)
+                    let key = guest.identity.key.publicKey
+                    return other.hello(at: time) { hello in
+                        hello = Hello(localNonce: hello.localNonce, publicKey: key, userAgent: hello.userAgent)
+                    }
+                }
+            ),
+            ("version", "hello", "version", { guest, time in guest.hello(at: time) { $0.protocolVersion = 2 } }),
+            (
+                "long body", "hello", "malformed",
+                { guest, time in
+                    guest.hello(at: time) { $0.userAgent = Bytes(Array(repeating: 65, count: 4000)) }
+                }
+            ),
+        ]
 
     @Test func `the first check that fails ends the handshake with one line`() {
         for (name, step, reason, spoil) in Self.refusals {
@@ -114,10 +124,13 @@ import Testing
         let cases: [(String, (inout Guest, Bytes32, UInt32) -> Bytes)] = [
             ("protocol_violation", { guest, _, time in guest.seal(.ping, at: time) }),
             ("clock", { guest, nonce, time in guest.ack(nonce, at: time - 31) }),
-            ("bad_signature", { _, nonce, time in
-                var other = Guest(99)
-                return other.ack(nonce, at: time)
-            }),
+            (
+                "bad_signature",
+                { _, nonce, time in
+                    var other = Guest(99)
+                    return other.ack(nonce, at: time)
+                }
+            ),
             ("protocol_violation", { guest, _, time in guest.ack(.zero, at: time) }),
         ]
         for (reason, spoil) in cases {

@@ -63,7 +63,8 @@ import Testing
         #expect(stage.wait(.milliseconds(1500)).lines("peer_down").count == 1)
     }
 
-    @Test func `envelopes that are stale because they were stopped end the connection with reason clock, never a ban`() {
+    @Test func `envelopes that are stale because they were stopped end the connection with reason clock, never a ban`()
+    {
         var stage = CoreStage.ready()
         for _ in 0..<4 {
             var guest = Guest(2)
@@ -79,7 +80,10 @@ import Testing
     @Test func `the third violation within an hour bans the address for 10 minutes`() {
         let spoils: [(String, @Sendable (Bytes) -> Bytes)] = [
             ("malformed", { Bytes([0] + $0.dropping(1).array) }),
-            ("bad_signature", { Bytes(Array($0.prefix($0.count - Self.signatureBytes)) + Array(repeating: 0, count: 65)) }),
+            (
+                "bad_signature",
+                { Bytes(Array($0.prefix($0.count - Self.signatureBytes)) + Array(repeating: 0, count: 65)) }
+            ),
         ]
         for (reason, spoil) in spoils {
             var stage = CoreStage.ready()
@@ -137,7 +141,8 @@ import Testing
             var stage = CoreStage.ready()
             var guest = Guest(2, dialect)
             let (connection, _) = stage.open(inbound: &guest)
-            let effects = stage(.received(guest.seal(.updateReq(UpdateReq(name: name)), at: stage.timestamp), on: connection))
+            let effects = stage(
+                .received(guest.seal(.updateReq(UpdateReq(name: name)), at: stage.timestamp), on: connection))
             let answer: [Message] = dialect == .reference ? [.nilUpdate(NilUpdate(name: name))] : []
             #expect(effects.messages(on: connection, dialect) == answer)
         }
@@ -162,10 +167,13 @@ import Testing
         }
         let effects = stage(.ended(connection))
         #expect(effects.finishes(connection))
-        #expect(effects.lines("peer_down") == [[
-            "peer": .text(guest.peer), "address": "127.1.0.2:40000", "reason": "closed_by_peer", "seconds": 5.0,
-            "received": 293, "sent": .count(sent),
-        ]])
+        #expect(
+            effects.lines("peer_down") == [
+                [
+                    "peer": .text(guest.peer), "address": "127.1.0.2:40000", "reason": "closed_by_peer", "seconds": 5.0,
+                    "received": 293, "sent": .count(sent),
+                ]
+            ])
         #expect(stage(.closed(connection, .finished, Traffic())).isEmpty)
     }
 

@@ -201,7 +201,9 @@ extension CoreStage {
         let (connection, before) = accept(from: remote)
         let answer = self(.received(guest.hello(at: timestamp), on: connection))
         guard let hello = answer.hello(on: connection, guest.dialect) else { return (connection, before + answer) }
-        return (connection, before + answer + self(.received(guest.ack(hello.localNonce, at: timestamp), on: connection)))
+        return (
+            connection, before + answer + self(.received(guest.ack(hello.localNonce, at: timestamp), on: connection))
+        )
     }
 
     /// The guest answers a dial of ours. Gives what the core does from the connecting on.
