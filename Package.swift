@@ -68,6 +68,12 @@ let package = Package(
 
         // Developers' programs.
         program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP"]),
+        // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
+        .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
+        program(
+            "peernode-bench",
+            ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV"],
+            settings: strict),
 
         // Tests.
         tests("UVTests", ["PeerCore", "UV"]),
