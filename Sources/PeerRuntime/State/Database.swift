@@ -63,7 +63,7 @@ internal import PeerCore
     }
 
     func close() {
-        for unsafestatement in unsafe statements.values { unsafe sqlite3_finalize(statement) }
+        unsafe statements.values.forEach { unsafe sqlite3_finalize($0) }
         unsafe statements = [:]
         unsafe sqlite3_close_v2(handle)
         unsafe handle = nil
@@ -97,7 +97,7 @@ internal import PeerCore
 
     private func forgetSchema() {
         columns = [:]
-        for unsafestatement in unsafe statements.values { unsafe sqlite3_finalize(statement) }
+        unsafe statements.values.forEach { unsafe sqlite3_finalize($0) }
         unsafe statements = [:]
     }
 

@@ -51,8 +51,8 @@ struct Options: Sendable {
         }
         unsafe table.append(CLinux.option())
         defer {
-            for unsafeargument in unsafe arguments { unsafe free(argument) }
-            for unsafeentry in unsafe table { unsafe free(UnsafeMutableRawPointer(mutating: entry.name)) }
+            unsafe arguments.forEach { unsafe free($0) }
+            unsafe table.forEach { unsafe free(UnsafeMutableRawPointer(mutating: $0.name)) }
         }
         let letters = options.compactMap { option in
             option.letter.map { "\($0)" + (option.argument == nil ? "" : ":") }
