@@ -52,7 +52,7 @@ public struct PeerRes: Hashable, Sendable {
     }
 
     init(decoding body: Bytes, _ dialect: Dialect) throws(DecodeError) {
-        let layouts: [Layout] =
+        let layouts: [PeerLayout] =
             switch dialect {
             case .reference: [.withoutPorts, .countTwice, .countOnce]
             case .text: [.countTwice, .countOnce, .withoutPorts]
@@ -70,7 +70,7 @@ public struct PeerRes: Hashable, Sendable {
     }
 
     private static func entries(
-        _ count: Int, _ reader: inout ByteReader, _ layout: Layout
+        _ count: Int, _ reader: inout ByteReader, _ layout: PeerLayout
     ) throws(DecodeError) -> [PeerEntry] {
         var entries: [PeerEntry] = []
         entries.reserveCapacity(count)
@@ -94,7 +94,7 @@ public struct PeerRes: Hashable, Sendable {
 }
 
 /// How a PeerRes is laid out.
-private enum Layout {
+private enum PeerLayout {
     case withoutPorts, countTwice, countOnce
 
     /// Octets of an entry.
@@ -124,7 +124,7 @@ private enum Layout {
     /// once (vector `pip-peerres-truncated-entry`): the count stands twice, and then an address that hosts have, IPv4
     /// or 2000::/3. Read as a count once, the first address would begin with the count, which no host's does.
     private static func isCutCountTwice(_ body: Bytes) -> Bool {
-        guard let (_, start) = Layout.countTwice.count(in: body), body.count >= start + 16 else { return false }
+        guard let (_, start) = PeerLayout.countTwice.count(in: body), body.count >= start + 16 else { return false }
         let first = IPAddress(octets: body.slice(start..<start + 16))
         return first.v4 != nil || body[start] >> 5 == 1
     }

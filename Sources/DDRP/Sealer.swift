@@ -22,36 +22,36 @@ public struct Sealer: Sendable {
         guard let code = message.code(in: dialect) else {
             preconditionFailure("\(message.name) has no number in the \(dialect) dialect")
         }
-        let header = Header(magic: magic, code: code, timestamp: timestamp)
+        let header = dialect.header(magic: magic, code: code, timestamp: timestamp)
         let body = message.body(in: dialect)
         guard dialect == .reference else {
-            return join(header, body, signature: sign(header, over: body, in: .text), in: .text)
+            return join(header, body, signature: sign(dialect.signedOctets(header: header, body: body)))
         }
-        let empty = emptyEnvelope(header)
+        let empty = emptyEnvelope(header, code, timestamp)
         guard body.count > 0 else { return empty }
-        return join(header, body, signature: empty.suffix(Secp256k1.signatureBytes), in: .reference)
+        return join(header, body, signature: empty.dropping(empty.count - Secp256k1.signatureBytes))
     }
 
-    private mutating func emptyEnvelope(_ header: Header) -> Bytes {
-        if header.timestamp != cachedSecond {
+    private mutating func emptyEnvelope(_ header: Bytes, _ code: UInt16, _ timestamp: UInt32) -> Bytes {
+        if timestamp != cachedSecond {
             emptyEnvelopes.removeAll(keepingCapacity: true)
-            cachedSecond = header.timestamp
+            cachedSecond = timestamp
         }
-        if let envelope = emptyEnvelopes[header.code] { return envelope }
-        let signature = sign(header, over: Bytes(), in: .reference)
-        let envelope = join(header, Bytes(), signature: signature, in: .reference)
-        emptyEnvelopes[header.code] = envelope
+        if let envelope = emptyEnvelopes[code] { return envelope }
+        let signature = sign(Dialect.reference.signedOctets(header: header, body: Bytes()))
+        let envelope = join(header, Bytes(), signature: signature)
+        emptyEnvelopes[code] = envelope
         return envelope
     }
 
-    private func sign(_ header: Header, over body: Bytes, in dialect: Dialect) -> Bytes {
-        key.sign(blake2b256(header.signedOctets(over: body, in: dialect)))
+    private func sign(_ octets: Bytes) -> Bytes {
+        key.sign(blake2b256(octets))
     }
 
-    private func join(
-        _ header: Header, _ body: Bytes, signature: some Collection<UInt8>, in dialect: Dialect
-    ) -> Bytes {
-        var writer = header.octets(before: body, in: dialect)
+    private func join(_ header: Bytes, _ body: Bytes, signature: Bytes) -> Bytes {
+        var writer = ByteWriter(capacity: header.count + 3 + body.count + signature.count)
+        writer.write(header)
+        writer.writeString(body)
         writer.write(signature)
         return writer.bytes
     }
