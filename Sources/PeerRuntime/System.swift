@@ -34,7 +34,7 @@ public final class ServiceNotifier {
         self.path = path
     }
 
-    /// Sends lines such as `READY=1`. A manager that does not listen is no fault of ours.
+    /// Sends lines such as `READY=1`. What a manager does not take at once is lost: it must not hold up the node.
     public func send(_ text: String) {
         guard let path, (2...107).contains(path.utf8.count) else { return }
         let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
@@ -50,7 +50,7 @@ public final class ServiceNotifier {
         let message = Array(text.utf8)
         _ = unsafe withUnsafePointer(to: &address) { pointer in
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL), $0, size)
+                unsafe sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT), $0, size)
             }
         }
     }
