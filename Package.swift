@@ -77,7 +77,7 @@ let package = Package(
 
         // Tests.
         tests("UVTests", ["PeerCore", "UV"]),
-        tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV"]),
+        tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV", "CLinux", "TestSupport"]),
         tests("TidyTests", []),
         tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
         tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
@@ -85,7 +85,6 @@ let package = Package(
         tests("DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP"]),
         .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),
-        tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "CLinux"]),
     ],
     swiftLanguageModes: [.v6]
 )
