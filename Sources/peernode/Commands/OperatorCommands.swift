@@ -30,7 +30,7 @@ let statusCommand = Subcommand(
     guard let status = try client(options).ask("node.status").first else { return .inputOutput }
     let isReady = status.bool("ready") == true
     if options.has("check") {
-        for reason in status.list("not_ready") ?? [] { complain(reason.plain) }
+        for reason in status.list("notReady") ?? [] { complain(reason.plain) }
         return isReady ? .done : .no
     }
     write(options.has("json") ? status.json : StatusScreen.text(status))
@@ -45,7 +45,7 @@ let peersCommand = Subcommand(
     ]
 ) { options in
     let name = options.value("protocol") ?? "ddrp"
-    let records = try client(options).ask("\(name).\(options.has("all") ? "book" : "peers")")
+    let records = try client(options).ask("\(name).peers", ["all": .bool(options.has("all"))])
     guard !options.has("json") else {
         for record in records { write(record.json) }
         return .done
