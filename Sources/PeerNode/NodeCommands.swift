@@ -50,7 +50,9 @@ final class NodeCommands {
         record["sections"] = .list(
             node.sections.map { section in
                 var row: Record = ["section": .string(section.title)]
-                for status in section.host.status() { row = row.appending(status) }
+                let records = section.host.status()
+                if let first = records.first { row = row.appending(first) }
+                if records.count > 1 { row["parts"] = .list(records.dropFirst().map { .record($0) }) }
                 return .record(row)
             })
         return record

@@ -50,8 +50,22 @@ let peersCommand = Subcommand(
         for record in records { write(record.json) }
         return .done
     }
-    write(records.isEmpty ? "no peers" : table(of: records).text())
+    write(records.isEmpty ? "no peers" : peersTable(records).text())
     return .done
+}
+
+/// What an operator looks for first; `--json` has the rest.
+private func peersTable(_ records: [Record]) -> Table {
+    var table = Table(["PEER", "ADDRESS", "DIRECTION", "AGENT", "UP", "LAST", "RECEIVED", "SENT"])
+    for record in records {
+        func text(_ name: String) -> String { record[name].map { $0 == .null ? "-" : $0.plain } ?? "-" }
+        table.add([
+            String(text("peer").prefix(12)), text("address"), text("direction"), text("agent"),
+            record.double("seconds").map { StatusScreen.age(Int64($0)) } ?? "-",
+            record.double("lastEnvelopeSeconds").map { "\(Int64($0))s ago" } ?? "-", text("received"), text("sent"),
+        ])
+    }
+    return table
 }
 
 let pingCommand = Subcommand(

@@ -21,10 +21,22 @@ enum StatusScreen {
     }
 
     private static func sectionLines(_ section: Record) -> [String] {
-        let fields = section.fields.filter { $0.name != "section" && $0.name != "notReady" }
-            .map { "\($0.name) \($0.value.plain.escapedForTerminal)" }
         let name = value(section, "section")
-        return ["\(name)\(String(repeating: " ", count: max(1, 9 - name.count)))\(fields.joined(separator: "  "))"]
+        let head = name + String(repeating: " ", count: max(1, 9 - name.count))
+        if section["want"] != nil {
+            return [
+                head + "\(value(section, "peers")) peers (\(value(section, "inbound")) in,"
+                    + " \(value(section, "outbound")) out), \(value(section, "have")) of \(value(section, "want")) wanted,"
+                    + " \(value(section, "known")) addresses known, listening on \(value(section, "listen"))"
+            ]
+        }
+        let fields = section.fields.filter { field in
+            switch field.value {
+            case .int(0), .null, .record, .list: false
+            default: field.name != "section"
+            }
+        }
+        return [head + fields.map { "\($0.name) \($0.value.plain.escapedForTerminal)" }.joined(separator: "  ")]
     }
 
     private static func value(_ record: Record, _ name: String) -> String {
