@@ -1,10 +1,15 @@
 /// An IPv4 or IPv6 address in its 16-octet form; an IPv4 address is always the v4-mapped form, so equal hosts are equal.
 public struct IPAddress: Hashable, Sendable {
-    @usableFromInline let high, low: UInt64
+    /// The first eight octets, most significant first; 0 for IPv4.
+    public let high: UInt64
+    /// The last eight octets, most significant first; for IPv4 `ffff` and the four octets of the address.
+    public let low: UInt64
 
+    /// The last 16 bits before an IPv4 address (RFC 4291, section 2.5.5.2).
     private static let mappedPrefix: UInt64 = 0xffff
 
-    @inlinable init(high: UInt64, low: UInt64) {
+    /// The address of 16 octets in two halves.
+    @inlinable public init(high: UInt64, low: UInt64) {
         (self.high, self.low) = (high, low)
     }
 
@@ -88,7 +93,7 @@ extension IPAddress {
             return v4 >> 24 == 0 || v4 >> 28 == 0xf || v4 >> 17 == 0xc612 >> 1 || v4 >> 8 == 0xc00000
                 || [0xc00002, 0xc63364, 0xcb0071].contains(v4 >> 8)
         }
-        return high >> 32 == 0x2001_0db8 || high == 0
+        return high >> 32 == 0x2001_0db8 || high == 0 && !isLoopback
     }
 }
 
