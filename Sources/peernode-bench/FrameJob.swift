@@ -49,7 +49,7 @@ struct Frames {
         var octets = 0
         for _ in 0..<count {
             if waiting.count < Self.octets { waiting = buffer }
-            let frame = try Envelope.frame(in: waiting, dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
+            let frame = try Envelope.next(in: waiting, dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
             guard let frame else { return octets }
             waiting = waiting.dropping(frame.octets)
             octets += frame.octets
