@@ -49,10 +49,10 @@ struct Frames {
         var octets = 0
         for _ in 0..<count {
             if waiting.count < Self.octets { waiting = buffer }
-            let frame = try Envelope.frame(in: waiting, dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
-            guard let frame else { return octets }
-            waiting = waiting.dropping(frame.octets)
-            octets += frame.octets
+            guard let next = try Envelope.next(in: waiting, dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
+            else { return octets }
+            waiting = waiting.dropping(next.octets)
+            octets += next.octets
         }
         return octets
     }
