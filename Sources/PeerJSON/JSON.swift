@@ -8,7 +8,7 @@ public enum JSON {
 
     /// The value that `text` describes, of at most `limit` octets.
     ///
-    /// Objects become records whose fields are sorted by name, since the decoder does not keep their order. A number
+    /// Objects become records with their fields in the order of the text. A number
     /// that is whole and fits 64 bits is an `.int` however it is written (1, 1.0, 1e0, as JSON Schema has it); every
     /// other one is a `.double`. Texts are UTF-8 without byte order mark. A key that occurs twice in one object is an
     /// error, as are comments and commas before a closing bracket.
@@ -29,7 +29,7 @@ public struct JSONDocument: Sendable {
         guard text.count <= limit else { throw .tooLong(octets: text.count, limit: limit) }
         outline = try JSONOutline(text)
         do {
-            value = try decode(text)
+            value = outline.ordered(try decode(text))
         } catch {
             throw .unrepresentable(error.reason, outline.position(of: error.pointer) ?? JSONPosition(of: 0, in: text))
         }

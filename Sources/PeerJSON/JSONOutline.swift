@@ -52,6 +52,21 @@ public struct JSONOutline: Sendable {
         place(of: pointer)?.key.map { JSONPosition(of: $0, in: text) }
     }
 
+    /// `value`, which the text describes, with the fields of its records in the order of the text.
+    func ordered(_ value: Record.Value) -> Record.Value { ordered(value, number: Self.root) }
+
+    private func ordered(_ value: Record.Value, number: Int) -> Record.Value {
+        func child(_ name: String) -> Int { places[Child(parent: number, name: name)]?.number ?? .max }
+        switch value {
+        case .record(let record):
+            let fields = record.fields.map { (number: child($0.name), field: $0) }.sorted { $0.number < $1.number }
+            return .record(Record(fields.map { ($0.field.name, ordered($0.field.value, number: $0.number)) }))
+        case .list(let values):
+            return .list(values.enumerated().map { ordered($1, number: child("\($0)")) })
+        default: return value
+        }
+    }
+
     private func place(of pointer: JSONPointer) -> Place? {
         var place: Place?
         for component in pointer.components {

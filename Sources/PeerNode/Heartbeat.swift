@@ -35,7 +35,7 @@ extension Node {
     var vitalSigns: Record {
         let now = runtime.loop.instant
         let lag = runtime.lag.take()
-        var record: Record = ["uptime": .count((now - startedAt).nanoseconds / 1_000_000_000)]
+        var record: Record = ["uptimeSeconds": .count((now - startedAt).nanoseconds / 1_000_000_000)]
         var traffic = Traffic()
         var lastReceived: Instant?
         for section in sections {
@@ -43,20 +43,19 @@ extension Node {
             traffic.received += counters.traffic.received
             traffic.sent += counters.traffic.sent
             lastReceived = [lastReceived, counters.lastReceived].compactMap(\.self).max()
-            for status in section.host.status() where section.hasPeers {
-                record["\(section.name)_in"] = status["in"]
-                record["\(section.name)_out"] = status["out"]
-                record["\(section.name)_book"] = status["book"]
-            }
+            guard section.hasPeers, let status = section.host.status().first else { continue }
+            record["\(section.category)In"] = status["inbound"]
+            record["\(section.category)Out"] = status["outbound"]
+            record["\(section.category)Book"] = status["known"]
         }
-        record["last_message_seconds"] = lastReceived.map { .seconds(now - $0) } ?? .null
-        record["lag_p50_ms"] = .double(lag.median.fractionalSeconds * 1000)
-        record["lag_max_ms"] = .double(lag.maximum.fractionalSeconds * 1000)
+        record["lastMessageSeconds"] = lastReceived.map { .seconds(now - $0) } ?? .null
+        record["lagMedianSeconds"] = .seconds(lag.median)
+        record["lagMaximumSeconds"] = .seconds(lag.maximum)
         record["descriptors"] = .count(openDescriptors())
-        record["rss_bytes"] = .count(residentMemory())
-        record["buffered_bytes"] = .count(runtime.limits.bufferedBytes)
-        record["received_bytes"] = .count(traffic.received)
-        record["sent_bytes"] = .count(traffic.sent)
+        record["rssBytes"] = .count(residentMemory())
+        record["bufferedBytes"] = .count(runtime.limits.bufferedBytes)
+        record["receivedBytes"] = .count(traffic.received)
+        record["sentBytes"] = .count(traffic.sent)
         return record
     }
 }

@@ -171,7 +171,7 @@ public final class Node {
         }
         log(
             .info, "config_reloaded",
-            ["changed": .count(changes.count), "need_restart": .list(needRestart.sorted().map { .string($0) })])
+            ["changed": .count(changes.count), "needRestart": .list(needRestart.sorted().map { .string($0) })])
         configuration = new
         notify("READY=1\nSTATUS=\(summary)")
     }

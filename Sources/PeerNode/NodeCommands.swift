@@ -46,11 +46,13 @@ final class NodeCommands {
         record["bans"] = .count(node.runtime.bans.all.count)
         let reasons = notReady
         record["ready"] = .bool(reasons.isEmpty)
-        record["not_ready"] = .list(reasons.map { .string($0) })
+        record["notReady"] = .list(reasons.map { .string($0) })
         record["sections"] = .list(
             node.sections.map { section in
                 var row: Record = ["section": .string(section.title)]
-                for status in section.host.status() { row = row.appending(status) }
+                let records = section.host.status()
+                if let first = records.first { row = row.appending(first) }
+                if records.count > 1 { row["parts"] = .list(records.dropFirst().map { .record($0) }) }
                 return .record(row)
             })
         return record
@@ -58,12 +60,19 @@ final class NodeCommands {
 
     /// Why the node is not ready to serve: empty when it is.
     private var notReady: [String] {
-        node.sections.flatMap { section in
-            section.host.status().compactMap { status in
-                status.string("not_ready").map { "\(section.title): \($0)" }
-            }
+        let isYoung = node.runtime.loop.instant - node.startedAt < Self.grace
+        return node.sections.flatMap { section in
+            guard let status = section.host.status().first else { return [String]() }
+            var reasons: [String] = []
+            if status.bool("listening") == false { reasons.append("it does not listen") }
+            if status.bool("bookRecalled") == false { reasons.append("its address book is not loaded yet") }
+            if section.hasPeers, !isYoung, status.int("peers") == 0 { reasons.append("it has no peers") }
+            return reasons.map { "\(section.title): \($0)" }
         }
     }
+
+    /// A node may look for its first peers this long before that counts against it.
+    private static let grace: Duration = .seconds(60)
 
     // MARK: Bans
 
@@ -94,7 +103,7 @@ final class NodeCommands {
         }
         locate(target) { [node] prefixes in
             guard !prefixes.isEmpty else {
-                return answer(Reply([], .refused("no known peer is called \(target), and it is no address")))
+                return answer(Reply([], .refused("\(target) is no address, and not one known peer's ID begins so (4 digits at least)")))
             }
             for prefix in prefixes { node.runtime.ban(prefix, ban) }
             answer(Reply(prefixes.map { ["prefix": .text($0), "until": .time(ban.until)] }))
@@ -104,25 +113,28 @@ final class NodeCommands {
     /// Ten years, in seconds: longer is a slip of the keyboard.
     private static let longestBan: Int64 = 10 * 365 * 86_400
 
-    /// The addresses of a peer that some protocol knows by its ID.
+    /// The addresses of a peer that some protocol knows by its ID, or by its first digits when they fit only one.
     private func locate(_ peer: String, _ done: @escaping ([IPPrefix]) -> Void) {
         let hosts = node.sections.filter(\.hasPeers).map(\.host)
         var waiting = hosts.count
-        var found: Set<IPPrefix> = []
-        guard waiting > 0 else { return done([]) }
+        var found: [String: Set<IPPrefix>] = [:]
+        guard waiting > 0, peer.count >= Self.shortestPeerID else { return done([]) }
         for host in hosts {
-            _ = host.command(Command("locate", ["peer": .string(peer)])) { reply in
-                for record in reply.records {
-                    if let address = record.string("address").flatMap({ SocketAddress($0) }) {
-                        found.insert(IPPrefix(address.ip))
-                    }
+            _ = host.command(Command("peers", ["all": true])) { reply in
+                for record in reply.records where record.string("peer")?.hasPrefix(peer.lowercased()) == true {
+                    guard let address = record.string("address").flatMap({ SocketAddress($0) }) else { continue }
+                    found[record.string("peer") ?? "", default: []].insert(IPPrefix(address.ip))
                 }
                 guard reply.outcome != .more else { return }
                 waiting -= 1
-                if waiting == 0 { done(found.sorted { $0.base < $1.base }) }
+                guard waiting == 0 else { return }
+                done(found.count == 1 ? found.values.flatMap { $0 }.sorted { $0.base < $1.base } : [])
             }
         }
     }
+
+    /// Fewer digits of a peer ID than this are a slip.
+    private static let shortestPeerID = 4
 
     private func unban(_ arguments: Record) -> Reply {
         guard let text = arguments.string("peer"), let prefix = IPPrefix(text) else {

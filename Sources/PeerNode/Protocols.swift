@@ -8,9 +8,12 @@ internal import UV
 public enum Protocols {
     /// In the order of the manual.
     static let entries: [ProtocolEntry] = [
+        ProtocolEntry("bootstrapServer", category: "bootstrap", allowsList: true) { configuration, _ in
+            BootstrapServer(configuration, seed: systemRandom())
+        },
         ProtocolEntry("ddrp", hasPeers: true) { configuration, node in
             DDRP(configuration, identity: node.identity, agent: "peernode/\(Node.version)", seed: systemRandom())
-        }
+        },
     ]
 
     /// The sections of the configuration.

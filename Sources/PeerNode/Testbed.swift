@@ -140,7 +140,6 @@ public final class Testbed {
 extension Node {
     /// Peers that are connected now, over all protocols.
     var peersUp: Int {
-        sections.filter(\.hasPeers).flatMap { $0.host.status() }
-            .reduce(0) { $0 + Int(($1.int("in") ?? 0) + ($1.int("out") ?? 0)) }
+        sections.filter(\.hasPeers).compactMap { $0.host.status().first?.int("peers") }.reduce(0) { $0 + Int($1) }
     }
 }

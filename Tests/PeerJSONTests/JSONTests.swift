@@ -8,11 +8,11 @@ import Testing
         Result { () throws(JSONError) in try JSON.parse(Bytes(utf8: text), limit: limit) }
     }
 
-    @Test func `a text becomes the value that it describes, objects sorted by key`() {
+    @Test func `a text becomes the value that it describes, fields in their order`() {
         let cases: [(String, Record.Value)] = [
             ("null", .null), ("true", true), (" false\n", false), (#""""#, ""), ("[]", []), ("{ }", .record([:])),
             ("[1, -2, 0]", [1, -2, 0]), ("[1.5, -0.25, 1e-3]", [1.5, -0.25, 0.001]),
-            (#"{"b": 1, "a": {"d": [], "c": null}}"#, .record(["a": .record(["c": nil, "d": []]), "b": 1])),
+            (#"{"b": 1, "a": {"d": [], "c": null}}"#, .record(["b": 1, "a": .record(["d": [], "c": nil])])),
             (#""q\"b\\s\/n\nu\u00e9p\ud83d\ude00""#, "q\"b\\s/n\nuép😀"),
             (#"{"\u0061/b": "é"}"#, .record(["a/b": "é"])),
             ("\r\n\t [\t]", []), (#""\u0000""#, "\0"),

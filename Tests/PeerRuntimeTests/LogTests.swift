@@ -55,7 +55,7 @@ import Testing
         }
         #expect(lines.count == 22)
         #expect(lines[20].contains("192.0.2.2"))
-        #expect(lines[21].contains(#""left_out":80"#))
+        #expect(lines[21].contains(#""leftOut":80"#))
     }
 
     @Test(arguments: [

@@ -97,7 +97,7 @@ public final class Log {
             "event": .string(record.event),
         ]
         line = line.appending(constant).appending(addresses.applied(to: record.fields))
-        if left > 0 { line["left_out"] = .count(left) }
+        if left > 0 { line["leftOut"] = .count(left) }
         if !record.message.isEmpty { line["msg"] = .string(record.message) }
         output(line, record.level)
         keep(line, record.level)

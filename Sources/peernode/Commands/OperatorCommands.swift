@@ -30,7 +30,7 @@ let statusCommand = Subcommand(
     guard let status = try client(options).ask("node.status").first else { return .inputOutput }
     let isReady = status.bool("ready") == true
     if options.has("check") {
-        for reason in status.list("not_ready") ?? [] { complain(reason.plain) }
+        for reason in status.list("notReady") ?? [] { complain(reason.plain) }
         return isReady ? .done : .no
     }
     write(options.has("json") ? status.json : StatusScreen.text(status))
@@ -45,13 +45,27 @@ let peersCommand = Subcommand(
     ]
 ) { options in
     let name = options.value("protocol") ?? "ddrp"
-    let records = try client(options).ask("\(name).\(options.has("all") ? "book" : "peers")")
+    let records = try client(options).ask("\(name).peers", ["all": .bool(options.has("all"))])
     guard !options.has("json") else {
         for record in records { write(record.json) }
         return .done
     }
-    write(records.isEmpty ? "no peers" : table(of: records).text())
+    write(records.isEmpty ? "no peers" : peersTable(records).text())
     return .done
+}
+
+/// What an operator looks for first; `--json` has the rest.
+private func peersTable(_ records: [Record]) -> Table {
+    var table = Table(["PEER", "ADDRESS", "DIRECTION", "AGENT", "UP", "LAST", "RECEIVED", "SENT"])
+    for record in records {
+        func text(_ name: String) -> String { record[name].map { $0 == .null ? "-" : $0.plain } ?? "-" }
+        table.add([
+            String(text("peer").prefix(12)), text("address"), text("direction"), text("agent"),
+            record.double("seconds").map { StatusScreen.age(Int64($0)) } ?? "-",
+            record.double("lastEnvelopeSeconds").map { "\(Int64($0))s ago" } ?? "-", text("received"), text("sent"),
+        ])
+    }
+    return table
 }
 
 let pingCommand = Subcommand(

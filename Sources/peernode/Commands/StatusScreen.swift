@@ -4,27 +4,39 @@ internal import PeerCore
 enum StatusScreen {
     static func text(_ status: Record) -> String {
         var lines = [
-            "peernode \(value(status, "version"))  pid \(value(status, "pid"))  up \(age(status.int("uptime") ?? 0))",
+            "peernode \(value(status, "version"))  pid \(value(status, "pid"))  up \(age(status.int("uptimeSeconds") ?? 0))",
             "peer ID  \(value(status, "peer"))",
             "config   \(value(status, "config"))",
         ]
         for case .record(let section) in status.list("sections") ?? [] { lines += sectionLines(section) }
         lines.append(
-            "memory   \((status.int("rss_bytes") ?? 0) / 1_048_576) MiB   descriptors \(value(status, "descriptors"))"
-                + "   loop lag \(value(status, "lag_max_ms")) ms at most   bans \(value(status, "bans"))")
+            "memory   \((status.int("rssBytes") ?? 0) / 1_048_576) MiB   descriptors \(value(status, "descriptors"))"
+                + "   loop lag \(value(status, "lagMaximumSeconds")) s at most   bans \(value(status, "bans"))")
         lines.append(
-            "traffic  \(value(status, "received_bytes")) octets in, \(value(status, "sent_bytes")) out,"
-                + " last \(value(status, "last_message_seconds")) s ago")
-        let reasons = status.list("not_ready") ?? []
+            "traffic  \(value(status, "receivedBytes")) octets in, \(value(status, "sentBytes")) out,"
+                + " last \(value(status, "lastMessageSeconds")) s ago")
+        let reasons = status.list("notReady") ?? []
         lines.append(reasons.isEmpty ? "ready" : "not ready: " + reasons.map(\.plain).joined(separator: "; "))
         return lines.joined(separator: "\n")
     }
 
     private static func sectionLines(_ section: Record) -> [String] {
-        let fields = section.fields.filter { $0.name != "section" && $0.name != "not_ready" }
-            .map { "\($0.name) \($0.value.plain.escapedForTerminal)" }
         let name = value(section, "section")
-        return ["\(name)\(String(repeating: " ", count: max(1, 9 - name.count)))\(fields.joined(separator: "  "))"]
+        let head = name + String(repeating: " ", count: max(1, 9 - name.count))
+        if section["want"] != nil {
+            return [
+                head + "\(value(section, "peers")) peers (\(value(section, "inbound")) in,"
+                    + " \(value(section, "outbound")) out), \(value(section, "have")) of \(value(section, "want")) wanted,"
+                    + " \(value(section, "known")) addresses known, listening on \(value(section, "listen"))"
+            ]
+        }
+        let fields = section.fields.filter { field in
+            switch field.value {
+            case .int(0), .null, .record, .list: false
+            default: field.name != "section"
+            }
+        }
+        return [head + fields.map { "\($0.name) \($0.value.plain.escapedForTerminal)" }.joined(separator: "  ")]
     }
 
     private static func value(_ record: Record, _ name: String) -> String {
