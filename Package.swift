@@ -71,18 +71,11 @@ let package = Package(
 
         // Developers' programs.
         program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP"]),
-
-        // Tests.
-        .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),
-        tests("PeerCryptoTests", ["PeerCore", "PeerCrypto", "TestSupport"]),
-        tests(
-            "DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "TestSupport"],
-            excluding: ["Vectors"]),
         // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
         .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
         program(
             "peernode-bench",
-            ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV"],
+            ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV", "PeerRuntime"],
             settings: strict),
 
         // Tests.
@@ -92,7 +85,10 @@ let package = Package(
         tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
         tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
-        tests("DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP"]),
+        tests("PeerCryptoTests", ["PeerCore", "PeerCrypto", "TestSupport"]),
+        tests(
+            "DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "TestSupport"],
+            excluding: ["Vectors"]),
         .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),
     ],
