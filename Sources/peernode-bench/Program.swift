@@ -18,7 +18,7 @@ enum Program {
         """
 
     static let jobs: [Job] = [
-        frameJob, codecJob, handshakeJob, envelopeJob, bootstrapJob, memoryJob,
+        frameJob, codecJob, handshakeJob, envelopeJob, bootstrapJob, joinJob, idleJob, detectJob, memoryJob, startJob,
     ]
 
     /// What this program starts of itself in processes of their own.
