@@ -5,10 +5,11 @@ public struct IPAddress: Hashable, Sendable {
     /// The last eight octets, most significant first; for IPv4 `ffff` and the four octets of the address.
     public let low: UInt64
 
+    /// The last 16 bits before an IPv4 address (RFC 4291, section 2.5.5.2).
     private static let mappedPrefix: UInt64 = 0xffff
 
     /// The address of 16 octets in two halves.
-    public init(high: UInt64, low: UInt64) {
+    @inlinable public init(high: UInt64, low: UInt64) {
         (self.high, self.low) = (high, low)
     }
 
@@ -23,7 +24,7 @@ public struct IPAddress: Hashable, Sendable {
     }
 
     /// The address of 16 octets, as DDRP and POPULATE carry it.
-    public init(octets: some RandomAccessCollection<UInt8>) {
+    @inlinable public init(octets: some RandomAccessCollection<UInt8>) {
         precondition(octets.count == 16, "16 octets expected, not \(octets.count)")
         self.init(
             high: octets.prefix(8).reduce(0) { $0 << 8 | UInt64($1) },
@@ -108,7 +109,8 @@ extension IPAddress: CustomStringConvertible {
         let groups = (0..<8).map { UInt16(truncatingIfNeeded: ($0 < 4 ? high : low) >> UInt64((3 - $0 % 4) * 16)) }
         let zeros = Self.longestZeros(groups)
         func text(_ part: ArraySlice<UInt16>) -> String { part.map { String($0, radix: 16) }.joined(separator: ":") }
-        return zeros.count < 2 ? text(groups[...]) : text(groups[..<zeros.lowerBound]) + "::" + text(groups[zeros.upperBound...])
+        return zeros.count < 2
+            ? text(groups[...]) : text(groups[..<zeros.lowerBound]) + "::" + text(groups[zeros.upperBound...])
     }
 
     private static func longestZeros(_ groups: [UInt16]) -> Range<Int> {
@@ -130,7 +132,8 @@ extension IPAddress: CustomStringConvertible {
         var head: [UInt16]
         var tail: [UInt16] = []
         if let gap = Self.splitAtGap(text) {
-            guard let before = Self.groups(gap.before), let after = Self.groups(gap.after), before.count + after.count < 8
+            guard let before = Self.groups(gap.before), let after = Self.groups(gap.after),
+                before.count + after.count < 8
             else { return nil }
             (head, tail) = (before, after)
         } else {

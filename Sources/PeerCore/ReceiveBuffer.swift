@@ -23,8 +23,8 @@ public struct ReceiveBuffer: Equatable, Sendable {
         }
         var joined: [UInt8] = []
         joined.reserveCapacity(count + bytes.count)
-        joined.append(contentsOf: waiting)
-        joined.append(contentsOf: bytes)
+        joined.append(contentsOf: waiting.storage[waiting.range])
+        joined.append(contentsOf: bytes.storage[bytes.range])
         chunk = Bytes(joined)
         position = 0
     }

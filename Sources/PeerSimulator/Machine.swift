@@ -1,0 +1,155 @@
+internal import PeerCore
+internal import PeerCrypto
+
+/// One computer: what outlives the process of its node, and what its system does by itself.
+final class Machine {
+    struct Ban {
+        let prefix: IPPrefix
+        let until: WallClock
+    }
+
+    let id: NodeID
+    unowned let simulator: Simulator
+    var addresses: [IPAddress]
+    let blueprints: [CoreBlueprint]
+    /// Nanoseconds by which the wall clock is ahead of true time.
+    var clockAhead: Int64 = 0
+    var isOn = true
+    var process: Process?
+    var rows = RowStore()
+    var bans: [Ban] = []
+    var folders: [FolderID: Folder] = [:]
+    var sockets: Sockets
+    /// What the node itself answers to `ask`.
+    var answer: ((Command) -> Reply)?
+    /// When all that was sent before has left, where bandwidth is limited.
+    var uplinkIsFree = Instant(nanoseconds: 0)
+    private var starts = 0
+
+    init(_ id: NodeID, _ simulator: Simulator, _ addresses: [IPAddress], _ blueprints: [CoreBlueprint]) {
+        self.id = id
+        self.simulator = simulator
+        self.addresses = addresses
+        self.blueprints = blueprints
+        sockets = Sockets(firstPort: UInt16.random(in: Sockets.ephemeralPorts, using: &simulator.random))
+    }
+
+    var wallClock: WallClock {
+        let ahead = simulator.now.nanoseconds &+ clockAhead
+        return WallClock(milliseconds: simulator.epoch.milliseconds &+ ahead / 1_000_000)
+    }
+
+    var moment: Moment { Moment(instant: simulator.now, wallClock: wallClock) }
+
+    func start() {
+        isOn = true
+        starts += 1
+        let process = Process(self)
+        self.process = process
+        for (index, blueprint) in blueprints.enumerated() {
+            // A stream of its own, so that another node or core does not change what this one draws.
+            let seed = blake2b256(Bytes(utf8: "\(simulator.seed) \(id.name) \(blueprint.name) \(starts)"))
+            process.seats.append(Seat(blueprint.name, index, blueprint.make(seed), process, simulator.logLevel))
+        }
+        process.start()
+    }
+
+    func die(_ death: Death) {
+        if death == .power { isOn = false }
+        guard let process else { return }
+        self.process = nil
+        process.die(death)
+        sockets.closeAll(death)
+        for folder in folders.values { folder.watches.removeAll() }
+    }
+
+    func folder(_ id: FolderID, quota: UInt64) -> Folder {
+        if let folder = folders[id] { return folder }
+        let folder = Folder(quota: quota) { [unowned self] in wallClock }
+        folders[id] = folder
+        return folder
+    }
+}
+
+// Bans.
+extension Machine {
+    var liveBans: [Ban] { bans.filter { $0.until > wallClock } }
+
+    func isBanned(_ address: IPAddress) -> Bool {
+        !bans.isEmpty && liveBans.contains { $0.prefix.contains(address) }
+    }
+
+    func ban(_ prefix: IPPrefix, until: WallClock) {
+        unban(prefix)
+        bans.append(Ban(prefix: prefix, until: until))
+    }
+
+    func unban(_ prefix: IPPrefix) {
+        bans.removeAll { $0.prefix == prefix }
+    }
+}
+
+// Files.
+extension Machine {
+    /// The answer to an operation; watching is the process's work.
+    func answer(_ operation: StoreOperation) -> StoreResult {
+        do throws(SystemError) {
+            return try carryOut(operation)
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    private func carryOut(_ operation: StoreOperation) throws(SystemError) -> StoreResult {
+        switch operation {
+        case .digest(.bytes(let bytes), let algorithm, let key):
+            return .digests([PeerCrypto.digest(bytes, algorithm, key: key)])
+        case .copyRange(let source, let offset, let count, let target, let position):
+            try Folder.copy(
+                source.path, in: existing(source.folder), offset: offset, count: count, to: target.path,
+                in: existing(target.folder), at: position)
+        case .move(let source, let target):
+            try Folder.move(
+                source.path, in: existing(source.folder), to: target.path, in: existing(target.folder),
+                replacing: false)
+        case .sync(let files):
+            for file in files { _ = try existing(file.folder).entry(file.path) }
+        default:
+            return try existing(operation.folder).answer(operation)
+        }
+        return .done
+    }
+
+    func existing(_ id: FolderID?) throws(SystemError) -> Folder {
+        guard let id, let folder = folders[id] else { throw .notFound }
+        return folder
+    }
+}
+
+extension StoreOperation {
+    /// The files on which the operation keeps its place behind earlier ones.
+    var filesInOrder: [FileName] {
+        if case .digest = self { [] } else { files }
+    }
+
+    private var files: [FileName] {
+        switch self {
+        case .inspect(let file), .readAt(let file, _, _), .writeAt(let file, _, _), .allocate(let file, _),
+            .truncate(let file, _), .save(let file, _), .remove(let file), .setTimes(let file, _),
+            .digest(.blocks(let file, _, _, _), _, _):
+            [file]
+        case .rename(let file, let name, _): [file, FileName(file.folder, name)]
+        case .copyRange(let source, _, _, let target, _), .move(let source, let target): [source, target]
+        case .sync(let files): files
+        case .scan, .watch, .unwatch, .freeSpace, .digest(.bytes, _, _): []
+        }
+    }
+
+    /// The folder that the operation is about.
+    var folder: FolderID? {
+        switch self {
+        case .scan(let folder, _, _, _), .watch(let folder), .unwatch(let folder), .freeSpace(let folder): folder
+        default: files.first?.folder
+        }
+    }
+}

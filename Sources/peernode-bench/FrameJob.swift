@@ -1,0 +1,97 @@
+internal import CLimits
+internal import DDRP
+internal import Foundation
+internal import PeerCore
+internal import PeerCrypto
+
+/// `frame`: taking one Ping of 76 octets out of received bytes.
+let frameJob = Job(name: "frame", summary: "Envelope.next of a Ping: nanoseconds, and instructions when valgrind is there") {
+    bench in
+    let frames = Frames()
+    var figure = Figure("frame", "ns_per_envelope", limit: "target", .atMost(1))
+    let count = bench.size(10_000_000, quick: 100_000)
+    _ = try frames.take(count / 10)
+    try bench.rounds {
+        let start = limits_own_cpu()
+        guard try frames.take(count) == count * Frames.octets else { throw BenchFailure("not every frame was found") }
+        figure.add(node: Double(limits_own_cpu() - start) / Double(count), limit: Frames.targetNanoseconds)
+    }
+    bench.report.add(figure)
+    try countInstructions(bench)
+}
+
+/// Pings of several peers, one after the other in one received buffer.
+struct Frames {
+    /// A Ping in the reference's dialect (DDRP section 3).
+    static let octets = 76
+    /// What an envelope may cost: a hundredth of its signature check is 300 ns, and framing must vanish beside that.
+    static let targetNanoseconds = 5.0
+    /// Envelopes in the buffer: what a read of 64 KiB would bring from a busy peer is more, what it brings from a quiet
+    /// one is less.
+    private static let envelopes = 64
+
+    private let buffer: Bytes
+
+    init() {
+        var octets: [UInt8] = []
+        for index in 0..<Self.envelopes {
+            let secret = blake2b256(Bytes(utf8: "frame \(index)"))
+            guard let key = Secp256k1.PrivateKey(secret) else { continue }
+            var sealer = Sealer(key: key)
+            octets += sealer.seal(.ping, timestamp: 1_767_225_600, in: .reference).array
+        }
+        buffer = Bytes(octets)
+    }
+
+    /// Takes so many envelopes; gives their octets, which keeps the compiler from leaving the work out.
+    func take(_ count: Int) throws(DecodeError) -> Int {
+        var waiting = buffer
+        var octets = 0
+        for _ in 0..<count {
+            if waiting.count < Self.octets { waiting = buffer }
+            let frame = try Envelope.frame(in: waiting, dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
+            guard let frame else { return octets }
+            waiting = waiting.dropping(frame.octets)
+            octets += frame.octets
+        }
+        return octets
+    }
+}
+
+// MARK: - Instructions
+
+/// Instructions for a frame: the difference of two runs under callgrind, so that the start of the program drops out.
+private func countInstructions(_ bench: Bench) throws {
+    let paths = ["/usr/bin/valgrind", "/usr/local/bin/valgrind"]
+    guard let valgrind = paths.first(where: FileManager.default.isExecutableFile) else {
+        return bench.report.say("absent valgrind: instructions per frame were not counted")
+    }
+    let program = CommandLine.arguments[0]
+    let (few, many) = (10_000, 110_000)
+    func instructions(_ count: Int) throws -> Double {
+        let file = try bench.folder("callgrind").appendingPathComponent("output")
+        let output = open(file.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        defer { close(output) }
+        let words = [
+            valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", program, "take-frames", "\(count)",
+        ]
+        guard limits_wait(try Child(words, output: output, seconds: 120).process) == 0 else {
+            throw BenchFailure("valgrind failed: \(Machine.text(of: file.path).suffix(300))")
+        }
+        let line = Machine.text(of: file.path).split(separator: "\n").last { $0.contains("Collected :") }
+        guard let count = line?.split(separator: " ").last.flatMap({ Double($0) }) else {
+            throw BenchFailure("valgrind said nothing of instructions")
+        }
+        return count
+    }
+    let each = (try instructions(many) - instructions(few)) / Double(many - few)
+    bench.report.say(
+        "instructions job=frame per_envelope=\(shown(each)) counted by: valgrind --tool=callgrind \(program)"
+            + " take-frames \(many), less the same with \(few), over \(many - few)")
+}
+
+/// The program that callgrind counts.
+func takeFrames(_ words: [String]) throws -> Int32 {
+    guard let count = words.first.flatMap({ Int($0) }) else { throw Usage("take-frames needs a number") }
+    return try Frames().take(count) > 0 ? 0 : 1
+}
