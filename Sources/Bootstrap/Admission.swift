@@ -4,8 +4,8 @@ internal import PeerCore
 /// rate for all together.
 ///
 /// While all together ask too often, the rate goes first to sources that have proven their address, then to those that
-/// were turned away a moment ago and ask again (an honest newcomer does, a spoofed source hardly), then to new ones, and
-/// last to those that were answered and did not echo.
+/// were turned away a moment ago and ask again (an honest newcomer does, a spoofed source hardly), then to new ones,
+/// and last to those that were answered and did not echo.
 struct Admission: Sendable {
     /// The limits of the configuration.
     struct Limits: Hashable, Sendable {

@@ -32,7 +32,7 @@ extension Simulator {
             base = draw(network.delay)
             baseDelays[pair] = base
         }
-        return network.jitter == .zero ? base : base + draw(.zero ... network.jitter)
+        return network.jitter == .zero ? base : base + draw(.zero...network.jitter)
     }
 
     /// When `octets` that leave now will be there.
@@ -66,7 +66,7 @@ extension Simulator {
         for _ in 0..<copies {
             var arrival = arrival(from: source, at: target, octets: bytes.count)
             if source !== target, chance(network.reordering) {
-                arrival += .nanoseconds(draw(.zero ... network.delay.upperBound * 4))
+                arrival += .nanoseconds(draw(.zero...network.delay.upperBound * 4))
             }
             schedule(at: arrival) { [self] in
                 let isThere = !isCut(source, target) && target.isLocal(address.ip)
@@ -103,5 +103,6 @@ extension Machine {
         return addresses.first { ($0.v4 == nil) == (target.v4 == nil) }
     }
 
+    /// `::1`, the other address of every machine.
     private static let loopbackV6 = IPAddress("::1") ?? .anyV6
 }

@@ -66,7 +66,8 @@ private final class Player<Runner: ScenarioRunner> {
         case .wake(let name, let delay): pull(name, [], wakeAfter: delay)
         case .hear(let name, let inputs): try hear(name, inputs)
         case .hearAtLast(let name, let input): try hearAtLast(name, input)
-        case .logged(let name, let lines): try wait("the log is \(runner.log(of: name))") { runner.log(of: name) == lines }
+        case .logged(let name, let lines):
+            try wait("the log is \(runner.log(of: name))") { runner.log(of: name) == lines }
         case .restart: try start()
         case .stop: runner.stop()
         case .ask(let name, let command): question = runner.ask(name, command)
@@ -89,7 +90,9 @@ private final class Player<Runner: ScenarioRunner> {
             socketHasRead += bytes.count
             try wait("bare socket") { (socket?.received.count ?? 0) >= socketHasRead }
             let read = Bytes(Array((socket?.received ?? []).suffix(bytes.count)))
-            guard read == bytes, socket?.received.count == socketHasRead else { throw Mismatch(what: "it read \(read)") }
+            guard read == bytes, socket?.received.count == socketHasRead else {
+                throw Mismatch(what: "it read \(read)")
+            }
         case .hasReadOctets(let count): try wait("bare socket") { (socket?.received.count ?? 0) >= count }
         case .hasEnded: try wait("bare socket") { socket?.hasEnded ?? false }
         case .wasReset: try wait("bare socket") { socket?.wasReset ?? false }

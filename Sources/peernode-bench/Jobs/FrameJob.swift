@@ -5,7 +5,9 @@ internal import PeerCore
 internal import PeerCrypto
 
 /// `frame`: taking one Ping of 76 octets out of received bytes.
-let frameJob = Job(name: "frame", summary: "Envelope.next of a Ping: nanoseconds, and instructions when valgrind is there") {
+let frameJob = Job(
+    name: "frame", summary: "Envelope.next of a Ping: nanoseconds, and instructions when valgrind is there"
+) {
     bench in
     let frames = Frames()
     var figure = Figure("frame", "ns_per_envelope", limit: "target", .atMost(1))
@@ -68,7 +70,8 @@ private func countInstructions(_ bench: Bench) throws {
     }
     // Old versions of valgrind cannot read the compiler's debugging information.
     let program = try bench.folder("callgrind").appendingPathComponent("peernode-bench").path
-    guard try run("/usr/bin/strip", ["--strip-debug", "-o", program, CommandLine.arguments[0]], bench).status == 0 else {
+    guard try run("/usr/bin/strip", ["--strip-debug", "-o", program, CommandLine.arguments[0]], bench).status == 0
+    else {
         return bench.report.say("absent strip: instructions per frame were not counted")
     }
     let (few, many) = (10_000, 110_000)

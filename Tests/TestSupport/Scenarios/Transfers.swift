@@ -124,7 +124,8 @@ extension Scenario {
                 plan(.exactly(0)), sending: text("x"),
                 [
                     hear(
-                        .b, .transferred(c(1), whole, .received(octets: 0, digest: nil)), .received(text("x"), on: c(1)))
+                        .b, .transferred(c(1), whole, .received(octets: 0, digest: nil)), .received(text("x"), on: c(1))
+                    )
                 ] + readBack(""))),
 
         Scenario(
@@ -181,7 +182,7 @@ extension Scenario {
             reception(
                 plan(.exactly(3)), sending: text("new"),
                 [
-                    hear(.b, .transferred(c(1), whole, .failed(.exists, octets: 3))),
+                    hear(.b, .transferred(c(1), whole, .failed(.exists, octets: 3)))
                 ] + readBack("old"),
                 before: [.change(path: "whole", text("old"))])),
 
