@@ -18,11 +18,13 @@ enum Program {
         """
 
     static let jobs: [Job] = [
-        frameJob, codecJob,
+        frameJob, codecJob, handshakeJob, envelopeJob, bootstrapJob, joinJob, idleJob, detectJob, memoryJob, startJob,
     ]
 
     /// What this program starts of itself in processes of their own.
-    private static let helpers: [String: @Sendable ([String]) throws -> Int32] = ["take-frames": takeFrames]
+    private static let helpers: [String: @Sendable ([String]) throws -> Int32] = [
+        "take-frames": takeFrames, "boot-server": bootServer,
+    ]
 
     /// Runs what the words ask for; gives the exit status: 0 all targets met, 1 one missed or a run failed, 64 usage.
     static func run(_ words: [String]) -> Int32 {

@@ -26,8 +26,8 @@ final class Bench {
     }
 
     /// Runs each case once a round; the order turns from round to round.
-    func rounds(_ cases: (() throws -> Void)...) throws {
-        for round in 0..<options.rounds {
+    func rounds(atMost most: Int = .max, _ cases: (() throws -> Void)...) throws {
+        for round in 0..<min(most, options.rounds) {
             for index in cases.indices { try cases[(index + round) % cases.count]() }
         }
     }

@@ -19,8 +19,13 @@ final class Child {
 
     /// Sends a signal, and waits for the end.
     @discardableResult func end(_ signal: Int32 = SIGKILL) -> Int32 {
+        if status == nil { kill(process, signal) }
+        return wait()
+    }
+
+    /// Waits for the end; gives the exit status.
+    func wait() -> Int32 {
         if let status { return status }
-        kill(process, signal)
         let status = limits_wait(process)
         self.status = status
         return status

@@ -49,10 +49,10 @@ struct Frames {
         var octets = 0
         for _ in 0..<count {
             if waiting.count < Self.octets { waiting = buffer }
-            let frame = try Envelope.frame(in: waiting, dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
-            guard let frame else { return octets }
-            waiting = waiting.dropping(frame.octets)
-            octets += frame.octets
+            guard let next = try Envelope.next(in: waiting, dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
+            else { return octets }
+            waiting = waiting.dropping(next.octets)
+            octets += next.octets
         }
         return octets
     }
@@ -66,19 +66,17 @@ private func countInstructions(_ bench: Bench) throws {
     guard let valgrind = paths.first(where: FileManager.default.isExecutableFile) else {
         return bench.report.say("absent valgrind: instructions per frame were not counted")
     }
-    let program = CommandLine.arguments[0]
+    // Old versions of valgrind cannot read the compiler's debugging information.
+    let program = try bench.folder("callgrind").appendingPathComponent("peernode-bench").path
+    guard try run("/usr/bin/strip", ["--strip-debug", "-o", program, CommandLine.arguments[0]], bench).status == 0 else {
+        return bench.report.say("absent strip: instructions per frame were not counted")
+    }
     let (few, many) = (10_000, 110_000)
     func instructions(_ count: Int) throws -> Double {
-        let file = try bench.folder("callgrind").appendingPathComponent("output")
-        let output = open(file.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
-        defer { close(output) }
-        let words = [
-            valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", program, "take-frames", "\(count)",
-        ]
-        guard limits_wait(try Child(words, output: output, seconds: 120).process) == 0 else {
-            throw BenchFailure("valgrind failed: \(Machine.text(of: file.path).suffix(300))")
-        }
-        let line = Machine.text(of: file.path).split(separator: "\n").last { $0.contains("Collected :") }
+        let words = ["--tool=callgrind", "--callgrind-out-file=/dev/null", program, "take-frames", "\(count)"]
+        let result = try run(valgrind, words, bench)
+        guard result.status == 0 else { throw BenchFailure("valgrind failed: \(result.output.suffix(300))") }
+        let line = result.output.split(separator: "\n").last { $0.contains("Collected :") }
         guard let count = line?.split(separator: " ").last.flatMap({ Double($0) }) else {
             throw BenchFailure("valgrind said nothing of instructions")
         }
@@ -88,6 +86,16 @@ private func countInstructions(_ bench: Bench) throws {
     bench.report.say(
         "instructions job=frame per_envelope=\(shown(each)) counted by: valgrind --tool=callgrind \(program)"
             + " take-frames \(many), less the same with \(few), over \(many - few)")
+}
+
+/// Runs a program to its end.
+private func run(_ program: String, _ words: [String], _ bench: Bench) throws -> (status: Int32, output: String) {
+    guard FileManager.default.isExecutableFile(atPath: program) else { return (127, "") }
+    let file = try bench.folder("run").appendingPathComponent("output")
+    let output = open(file.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+    defer { close(output) }
+    let child = try Child([program] + words, output: output, seconds: 120)
+    return (child.wait(), Machine.text(of: file.path))
 }
 
 /// The program that callgrind counts.
