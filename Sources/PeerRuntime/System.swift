@@ -27,8 +27,8 @@ public func openDescriptors() -> Int {
 
 /// Removes the Unix socket at `path` when nobody listens there any more: whoever made it was killed.
 func removeDeadSocket(_ path: String) {
-    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-    guard descriptor >= 0, path.utf8.count <= 107 else { return }
+    let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+    guard path.utf8.count <= 107, case let descriptor = socket(AF_UNIX, kind, 0), descriptor >= 0 else { return }
     defer { close(descriptor) }
     let isDead = unsafe withUnixAddress(Array(path.utf8)) {
         unsafe connect(descriptor, $0, $1) != 0 && errno == ECONNREFUSED
