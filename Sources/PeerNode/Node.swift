@@ -140,13 +140,19 @@ public final class Node {
         let address: Record = ["prefix": .text(prefix)]
         guard let ban else {
             runtime.rows?.forget("bans", prefix.description)
-            return log(.info, "unbanned", address)
+            return logWhenSaved("unbanned", address)
         }
         runtime.rows?.remember(
             "bans", prefix.description, ["until": .int(ban.until.milliseconds), "reason": .string(ban.reason)])
-        log(.info, "banned", address.appending(["until": .time(ban.until), "reason": .string(ban.reason)]))
+        logWhenSaved("banned", address.appending(["until": .time(ban.until), "reason": .string(ban.reason)]))
         let drop = Command("drop", ["prefix": .text(prefix)])
         for section in sections where section.hasPeers { _ = section.host.command(drop) { _ in } }
+    }
+
+    /// Writes a line when the rows before it are on the disk, or cannot be.
+    private func logWhenSaved(_ event: String, _ fields: Record) {
+        guard let rows = runtime.rows else { return log(.info, event, fields) }
+        rows.whenCommitted { [weak self] _ in self?.log(.info, event, fields) }
     }
 
     private func sweepBans() {
