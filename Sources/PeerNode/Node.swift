@@ -140,13 +140,17 @@ public final class Node {
         let address: Record = ["prefix": .text(prefix)]
         guard let ban else {
             runtime.rows?.forget("bans", prefix.description)
+            tellProtocols(Command("readmit", address))
             return logWhenSaved("unbanned", address)
         }
         runtime.rows?.remember(
             "bans", prefix.description, ["until": .int(ban.until.milliseconds), "reason": .string(ban.reason)])
         logWhenSaved("banned", address.appending(["until": .time(ban.until), "reason": .string(ban.reason)]))
-        let drop = Command("drop", ["prefix": .text(prefix)])
-        for section in sections where section.hasPeers { _ = section.host.command(drop) { _ in } }
+        tellProtocols(Command("drop", address.appending(["seconds": .seconds(ban.until - runtime.loop.wallClock)])))
+    }
+
+    private func tellProtocols(_ command: Command) {
+        for section in sections where section.hasPeers { _ = section.host.command(command) { _ in } }
     }
 
     /// Writes a line when the rows before it are on the disk, or cannot be.
