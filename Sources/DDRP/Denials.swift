@@ -19,8 +19,9 @@ struct Denials {
         blocks[prefix] = end
     }
 
+    /// Takes out `prefix` and what lies inside.
     mutating func remove(_ prefix: IPPrefix) {
-        blocks[prefix] = nil
+        blocks = blocks.filter { $0.key.length < prefix.length || !prefix.contains($0.key.base) }
     }
 
     /// Whether `ip` is left alone at `now`.

@@ -29,6 +29,8 @@ public final class Node {
     private var banSweep: Timer?
     private var stopTimer: Timer?
     private var onStopped: (() -> Void)?
+    /// Addresses that could not be had while the node starts; they are told when the cores have said so.
+    private var refusals: [(ListenerID, SystemError)]? = []
 
     /// A running part of the node: a section of the configuration and the host of its core.
     struct Section {
@@ -63,7 +65,9 @@ public final class Node {
         runtime = Runtime(loop: loop, log: log, rows: rows, limits: limits)
         commands = NodeCommands(self)
         runtime.nodeCommand = { [unowned self] id, command, host in commands?.handle(id, command, from: host) }
-        runtime.listenerRefused = { [unowned self] in listenerRefused($0, $1) }
+        runtime.listenerRefused = { [unowned self] listener, error in
+            if refusals == nil { listenerRefused(listener, error) } else { refusals?.append((listener, error)) }
+        }
     }
 
     /// Writes a line of category `node`.
@@ -93,6 +97,11 @@ public final class Node {
             }
         }
         for section in sections { section.host.start() }
+        let refused = refusals ?? []
+        refusals = nil
+        for (listener, error) in refused { listenerRefused(listener, error) }
+        // Whoever was told may have stopped the node.
+        guard onStopped == nil else { return }
         heartbeat = Heartbeat(self, every: configuration.node.log.heartbeat)
         banSweep = Timer(runtime.loop)
         banSweep?.unreference()
@@ -131,13 +140,23 @@ public final class Node {
         let address: Record = ["prefix": .text(prefix)]
         guard let ban else {
             runtime.rows?.forget("bans", prefix.description)
-            return log(.info, "unbanned", address)
+            tellProtocols(Command("readmit", address))
+            return logWhenSaved("unbanned", address)
         }
         runtime.rows?.remember(
             "bans", prefix.description, ["until": .int(ban.until.milliseconds), "reason": .string(ban.reason)])
-        log(.info, "banned", address.appending(["until": .time(ban.until), "reason": .string(ban.reason)]))
-        let drop = Command("drop", ["prefix": .text(prefix)])
-        for section in sections where section.hasPeers { _ = section.host.command(drop) { _ in } }
+        logWhenSaved("banned", address.appending(["until": .time(ban.until), "reason": .string(ban.reason)]))
+        tellProtocols(Command("drop", address.appending(["seconds": .seconds(ban.until - runtime.loop.wallClock)])))
+    }
+
+    private func tellProtocols(_ command: Command) {
+        for section in sections where section.hasPeers { _ = section.host.command(command) { _ in } }
+    }
+
+    /// Writes a line when the rows before it are on the disk, or cannot be.
+    private func logWhenSaved(_ event: String, _ fields: Record) {
+        guard let rows = runtime.rows else { return log(.info, event, fields) }
+        rows.whenCommitted { [weak self] _ in self?.log(.info, event, fields) }
     }
 
     private func sweepBans() {

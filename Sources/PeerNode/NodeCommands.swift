@@ -8,7 +8,8 @@ final class NodeCommands {
     private unowned let node: Node
     private var followers: [Key: Int] = [:]
     private var lastFollower = 0
-    private var levelTimers: [String: Timer] = [:]
+    /// Levels that go back by themselves, by category: when, and to which.
+    private var returns: [String: (timer: Timer, level: LogLevel)] = [:]
 
     /// A command of a certain host: IDs are counted by each host for itself.
     private struct Key: Hashable {
@@ -179,16 +180,18 @@ final class NodeCommands {
             return Reply([], .refused("levels are error, warn, info, debug, trace"))
         }
         let before = node.runtime.log.level(category)
+        let earlier = returns.removeValue(forKey: category)
+        earlier?.timer.close()
         apply(level, category)
-        levelTimers.removeValue(forKey: category)?.close()
         if let seconds = arguments.int("seconds"), seconds > 0 {
+            let lasting = earlier?.level ?? before
             let timer = Timer(node.runtime.loop)
             timer.unreference()
             timer.start(at: node.runtime.loop.instant + .seconds(seconds)) { [unowned self] in
-                levelTimers.removeValue(forKey: category)?.close()
-                apply(before, category)
+                returns.removeValue(forKey: category)?.timer.close()
+                apply(lasting, category)
             }
-            levelTimers[category] = timer
+            returns[category] = (timer, lasting)
         }
         return Reply([["category": .string(category), "level": .string(level.name), "before": .string(before.name)]])
     }
@@ -200,7 +203,7 @@ final class NodeCommands {
     }
 
     func close() {
-        for timer in levelTimers.values { timer.close() }
-        levelTimers = [:]
+        for (timer, _) in returns.values { timer.close() }
+        returns = [:]
     }
 }

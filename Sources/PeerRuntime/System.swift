@@ -25,6 +25,29 @@ public func openDescriptors() -> Int {
     return max(0, count - 3)
 }
 
+/// Removes the Unix socket at `path` when nobody listens there any more: whoever made it was killed.
+func removeDeadSocket(_ path: String) {
+    let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+    guard path.utf8.count <= 107, case let descriptor = socket(AF_UNIX, kind, 0), descriptor >= 0 else { return }
+    defer { close(descriptor) }
+    let isDead = unsafe withUnixAddress(Array(path.utf8)) {
+        unsafe connect(descriptor, $0, $1) != 0 && errno == ECONNREFUSED
+    }
+    if isDead { unsafe unlink(path) }
+}
+
+/// Calls `body` with the address of a Unix socket whose name has at most 107 octets.
+private func withUnixAddress<Result>(_ name: [UInt8], _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result
+{
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: name) }
+    let size = socklen_t(MemoryLayout<sa_family_t>.size + name.count)
+    return unsafe withUnsafePointer(to: &address) { pointer in
+        unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe body($0, size) }
+    }
+}
+
 /// Tells the manager of services (systemd) how the node is: `sd_notify` is one datagram to a Unix socket.
 public final class ServiceNotifier {
     private let path: String?
@@ -40,18 +63,12 @@ public final class ServiceNotifier {
         let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
         // A name that begins with @ is an abstract one, whose first octet is zero.
-        var octets = Array(path.utf8)
-        if octets[0] == UInt8(ascii: "@") { octets[0] = 0 }
-        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: octets) }
-        let size = socklen_t(MemoryLayout<sa_family_t>.size + octets.count)
+        var name = Array(path.utf8)
+        if name[0] == UInt8(ascii: "@") { name[0] = 0 }
         let message = Array(text.utf8)
-        _ = unsafe withUnsafePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT), $0, size)
-            }
+        _ = unsafe withUnixAddress(name) {
+            unsafe sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT), $0, $1)
         }
     }
 }

@@ -43,6 +43,7 @@ extension Host {
     private func listenUnix(_ listener: ListenerID, path: String) throws(UVError) {
         let socket = try Pipe(runtime.loop)
         do throws(UVError) {
+            removeDeadSocket(path)
             try socket.bind(path: path)
             try socket.listen(backlog: Self.backlog) { [unowned self, unowned socket] error in
                 guard error == nil, let client = try? socket.accept() else { return }
