@@ -1,7 +1,7 @@
 internal import PeerCore
 
 // Who is where, and how long it takes to get there.
-extension Simulator {
+extension World {
     /// One way within one machine.
     private static let loopbackDelay: Int64 = 20_000
     /// The largest payload of a datagram over IPv4 (65,535 octets less the headers of IP and UDP).
@@ -32,7 +32,7 @@ extension Simulator {
             base = draw(network.delay)
             baseDelays[pair] = base
         }
-        return network.jitter == .zero ? base : base + draw(.zero ... network.jitter)
+        return network.jitter == .zero ? base : base + draw(.zero...network.jitter)
     }
 
     /// When `octets` that leave now will be there.
@@ -49,7 +49,7 @@ extension Simulator {
 }
 
 // Datagrams.
-extension Simulator {
+extension World {
     /// One datagram from an open listener. Nobody is told what becomes of it.
     func send(_ bytes: Bytes, from socket: Socket, to address: SocketAddress) {
         datagrams.sent += 1
@@ -66,7 +66,7 @@ extension Simulator {
         for _ in 0..<copies {
             var arrival = arrival(from: source, at: target, octets: bytes.count)
             if source !== target, chance(network.reordering) {
-                arrival += .nanoseconds(draw(.zero ... network.delay.upperBound * 4))
+                arrival += .nanoseconds(draw(.zero...network.delay.upperBound * 4))
             }
             schedule(at: arrival) { [self] in
                 let isThere = !isCut(source, target) && target.isLocal(address.ip)

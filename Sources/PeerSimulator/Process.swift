@@ -3,16 +3,14 @@ internal import PeerCore
 /// One life of a node: from its start to its end, kill or crash. A restart makes another one.
 final class Process {
     let machine: Machine
+    let world: World
     var seats: [Seat] = []
     private(set) var isAlive = true
     /// The node dies in the middle of a turn, after so many more effects.
     var effectsUntilDeath: (count: Int, death: Death)?
 
-    private var queue = Queue<(seat: Seat, input: Input, end: StreamEnd?)>()
-    private var readable = Queue<StreamEnd>()
-    private var unsent: [StreamEnd] = []
-    /// What came while the process was paused, apart from what lies in its sockets.
-    private var postponed = Queue<() -> Void>()
+    private var agenda = Agenda()
+    private var unsent = Queue<StreamEnd>()
     private var pausedSince: Instant?
     private var isDraining = false
     private var isStopping = false
@@ -27,9 +25,8 @@ final class Process {
 
     init(_ machine: Machine) {
         self.machine = machine
+        world = machine.world
     }
-
-    var simulator: Simulator { machine.simulator }
 
     func seat(_ name: String) -> Seat? { seats.first { $0.name == name } }
 
@@ -50,7 +47,7 @@ final class Process {
         perform { [self] in
             isStopping = true
             for seat in seats { enqueue(.stop, for: seat) }
-            simulator.schedule(at: simulator.now + simulator.limits.stop) { [self] in
+            world.schedule(at: world.now + world.limits.stop) { [self] in
                 if isAlive { machine.die(.process) }
             }
         }
@@ -73,9 +70,7 @@ final class Process {
             seat.asked.removeAll()
         }
         seats.removeAll()
-        queue.removeAll()
-        readable.removeAll()
-        postponed.removeAll()
+        agenda = Agenda()
         unsent.removeAll()
     }
 }
@@ -83,20 +78,20 @@ final class Process {
 // Pausing.
 extension Process {
     func pause() {
-        if pausedSince == nil { pausedSince = simulator.now }
+        if pausedSince == nil { pausedSince = world.now }
     }
 
     func unpause() {
         guard isAlive, let since = pausedSince else { return }
         pausedSince = nil
-        let gap = simulator.now - since
+        let gap = world.now - since
         for seat in seats {
             if gap >= Self.noticedGap { enqueue(.resumed(gap: gap), for: seat) }
         }
         for seat in seats {
             seat.armed = nil
             // A real loop may look at its timers or at its sockets first.
-            if let next = seat.core.nextDeadline, next <= simulator.now, simulator.chance(0.5) {
+            if let next = seat.core.nextDeadline, next <= world.now, world.chance(0.5) {
                 enqueue(.deadline, for: seat)
             }
         }
@@ -106,7 +101,9 @@ extension Process {
     /// Runs `action` as soon as the process runs, and all turns that follow from it.
     func perform(_ action: @escaping () -> Void) {
         guard isAlive else { return }
-        guard pausedSince == nil, postponed.isEmpty else { return postponed.append(action) }
+        guard pausedSince == nil, agenda.postponed.isEmpty else {
+            return agenda.postponed.append(Agenda.Postponed(action: action))
+        }
         action()
         drain()
     }
@@ -116,13 +113,13 @@ extension Process {
 extension Process {
     /// Adds an input. One that is about a stream is dropped when the core has let go of that in the meantime.
     func enqueue(_ input: Input, for seat: Seat, about end: StreamEnd? = nil) {
-        queue.append((seat, input, end))
+        agenda.inputs.append(Agenda.Heard(seat: seat, input: input, end: end))
     }
 
     func wake(_ end: StreamEnd) {
         if !end.isListed, end.canRead {
             end.isListed = true
-            readable.append(end)
+            agenda.readable.append(end)
         }
         drain()
     }
@@ -144,35 +141,33 @@ extension Process {
     }
 
     private func takeStep() -> Bool {
-        if let next = queue.removeFirst() {
-            if next.end?.isHeard ?? true { turn(of: next.seat, next.input) }
-        } else if let end = readable.removeFirst() {
+        switch agenda.next() {
+        case .hear(let heard):
+            if heard.end?.isHeard ?? true { turn(of: heard.seat, heard.input) }
+        case .read(let end):
             end.isListed = false
             end.readOne()
             wake(end)
-        } else if let action = postponed.removeFirst() {
-            action()
-        } else {
-            return false
+        case .act(let postponed): postponed.action()
+        case .nothing: return false
         }
         return true
     }
 
     private func turn(of seat: Seat, _ input: Input) {
-        guard simulator.countTurn(of: seat) else {
-            queue.removeAll()
-            readable.removeAll()
+        guard world.countTurn(of: seat) else {
+            agenda = Agenda()
             return
         }
-        simulator.inputs += 1
-        seat.core.handle(input, at: machine.moment, into: &seat.effects)
-        finishTurn(of: seat, input)
+        let moment = machine.moment
+        seat.core.handle(input, at: moment, into: &seat.effects)
+        finishTurn(of: seat, input, at: moment)
     }
 
     /// Carries out the effects of a turn in order, commits its rows, and sends what it wants sent.
-    func finishTurn(of seat: Seat, _ input: Input?) {
+    func finishTurn(of seat: Seat, _ input: Input?, at moment: Moment) {
         let effects = seat.effects.take()
-        simulator.note(input, effects, of: seat, at: machine.moment)
+        world.note(input, effects, of: seat, at: moment)
         for effect in effects {
             if let (count, death) = effectsUntilDeath {
                 if count <= 0 { return machine.die(death) }
@@ -181,17 +176,16 @@ extension Process {
             carryOut(effect, of: seat)
         }
         commit()
-        for end in unsent {
+        while let end = unsent.removeFirst() {
             end.isUnsent = false
             end.flush()
         }
-        unsent.removeAll(keepingCapacity: true)
     }
 
     private func commit() {
         guard !stagedRows.isEmpty else { return }
         for row in stagedRows { machine.rows.set(row.table, row.key, row.record) }
-        simulator.logs += stagedLines
+        world.logs += stagedLines
         stagedRows.removeAll(keepingCapacity: true)
         stagedLines.removeAll(keepingCapacity: true)
     }
@@ -201,12 +195,45 @@ extension Process {
         guard next != seat.armed else { return }
         seat.armed = next
         guard let next else { return }
-        simulator.schedule(at: next) { [self] in
+        world.schedule(at: next) { [self] in
             guard isAlive, pausedSince == nil, seat.armed == next else { return }
             seat.armed = nil
             enqueue(.deadline, for: seat)
             drain()
         }
+    }
+}
+
+/// What a process has to do at this instant.
+struct Agenda {
+    /// An input on its way to a core; one that is about a stream may be dropped.
+    struct Heard {
+        let seat: Seat
+        let input: Input
+        let end: StreamEnd?
+    }
+
+    struct Postponed {
+        let action: () -> Void
+    }
+
+    enum Item {
+        case hear(Heard)
+        case read(StreamEnd)
+        case act(Postponed)
+        case nothing
+    }
+
+    var inputs = Queue<Heard>()
+    var readable = Queue<StreamEnd>()
+    /// What came while the process was paused, apart from what lies in its sockets.
+    var postponed = Queue<Postponed>()
+
+    mutating func next() -> Item {
+        if let heard = inputs.removeFirst() { return .hear(heard) }
+        if let end = readable.removeFirst() { return .read(end) }
+        if let action = postponed.removeFirst() { return .act(action) }
+        return .nothing
     }
 }
 
@@ -220,6 +247,7 @@ final class Seat: StreamOwner {
     let name: String
     let index: Int
     let process: Process
+    let machine: Machine
     var core: any PeerProtocol
     var effects: Effects
     var connections: [ConnectionID: StreamEnd] = [:]
@@ -238,13 +266,12 @@ final class Seat: StreamOwner {
         self.index = index
         self.core = core
         self.process = process
+        machine = process.machine
         effects = Effects(logLevel: logLevel)
     }
 
-    var machine: Machine { process.machine }
-
     var isAlive: Bool { process.isAlive }
-    var limits: StreamLimits { process.simulator.limits }
+    var limits: StreamLimits { process.world.limits }
 
     func perform(_ action: @escaping () -> Void) { process.perform(action) }
 
