@@ -25,9 +25,10 @@ public enum Death: Sendable {
 
 // Nodes come and go.
 extension Simulator {
-    /// Adds a node with its own loopback network, and starts it at once.
+    /// Adds a node with its own loopback network, and starts it at once. Its cores' seeds come from its name.
     @discardableResult
     public func addNode(_ name: String, at addresses: IPAddress..., cores: [CoreBlueprint]) -> NodeID {
+        precondition(!world.machines.contains { $0.id.name == name }, "there is a node called \(name) already")
         let id = NodeID(index: world.machines.count, name: name)
         let machine = Machine(id, world, addresses, cores)
         world.machines.append(machine)

@@ -14,12 +14,16 @@ final class Process {
     private var pausedSince: Instant?
     private var isDraining = false
     private var isStopping = false
+    private var lastTurn = Instant(nanoseconds: -1)
+    private var turnsOfInstant = 0
     /// Rows of the running turn, and the lines of the log that wait for them.
     var stagedRows: [(table: String, key: String, record: Record?)] = []
     var stagedLines: [LogLine] = []
     /// When the last operation on each file ends: those on one file keep their order.
     var fileIsFree: [FileName: Instant] = [:]
 
+    /// A process that takes more turns than this without time going by will never stop.
+    private static let mostTurnsOfInstant = 100_000
     /// A gap that the host notices and tells its cores: half a second above its tick of one second.
     private static let noticedGap = Duration.milliseconds(1500)
 
@@ -155,13 +159,20 @@ extension Process {
     }
 
     private func turn(of seat: Seat, _ input: Input) {
-        guard world.countTurn(of: seat) else {
-            agenda = Agenda()
-            return
-        }
+        guard countTurn(of: seat) else { return agenda = Agenda() }
         let moment = machine.moment
         seat.core.handle(input, at: moment, into: &seat.effects)
         finishTurn(of: seat, input, at: moment)
+    }
+
+    /// False when time stands still while the cores go on and on.
+    private func countTurn(of seat: Seat) -> Bool {
+        world.inputs += 1
+        turnsOfInstant = lastTurn == world.now ? turnsOfInstant + 1 : 1
+        lastTurn = world.now
+        guard turnsOfInstant > Self.mostTurnsOfInstant else { return true }
+        world.blame(seat, "\(turnsOfInstant) turns without time going by")
+        return false
     }
 
     /// Carries out the effects of a turn in order, commits its rows, and sends what it wants sent.

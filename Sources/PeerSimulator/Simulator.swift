@@ -35,6 +35,7 @@ public final class Simulator {
 extension Simulator {
     /// Runs everything that happens until `end`.
     public func run(until end: Instant) throws(SimulationFailure) {
+        try check()
         while let next = world.nextEvent, next <= end { try step() }
         world.now = max(world.now, end)
     }
@@ -47,6 +48,7 @@ extension Simulator {
     /// Runs until `condition` holds, for `duration` at most; tells whether it holds. It is looked at after each step.
     @discardableResult
     public func run(for duration: Duration, until condition: () -> Bool) throws(SimulationFailure) -> Bool {
+        try check()
         let end = now + duration
         var holds = condition()
         while !holds, let next = world.nextEvent, next <= end {
@@ -65,6 +67,10 @@ extension Simulator {
 
     private func step() throws(SimulationFailure) {
         world.step()
+        try check()
+    }
+
+    private func check() throws(SimulationFailure) {
         if let fault = world.fault { throw world.failure(fault) }
         for invariant in invariants {
             if let fault = invariant.fault() { throw world.failure("\(invariant.name): \(fault)") }
