@@ -1,7 +1,7 @@
 internal import PeerCore
 
 // Who is where, and how long it takes to get there.
-extension Simulator {
+extension World {
     /// One way within one machine.
     private static let loopbackDelay: Int64 = 20_000
     /// The largest payload of a datagram over IPv4 (65,535 octets less the headers of IP and UDP).
@@ -49,7 +49,7 @@ extension Simulator {
 }
 
 // Datagrams.
-extension Simulator {
+extension World {
     /// One datagram from an open listener. Nobody is told what becomes of it.
     func send(_ bytes: Bytes, from socket: Socket, to address: SocketAddress) {
         datagrams.sent += 1

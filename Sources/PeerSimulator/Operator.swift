@@ -109,7 +109,7 @@ public final class BareSocket: StreamOwner {
 
     func enqueue(_ input: Input, about end: StreamEnd?) {
         switch input {
-        case .received(let bytes, _): received += bytes
+        case .received(let bytes, _): received += bytes.slice
         case .ended: hasEnded = true
         case .closed(_, let reason, _): closed = reason
         default: break

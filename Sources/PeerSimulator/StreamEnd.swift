@@ -38,6 +38,8 @@ final class StreamEnd {
     }
 
     let owner: any StreamOwner
+    let machine: Machine
+    let world: World
     var connection = ConnectionID(0)
     var local: SocketAddress
     var remote: SocketAddress
@@ -87,13 +89,12 @@ final class StreamEnd {
 
     init(_ owner: any StreamOwner, local: SocketAddress, remote: SocketAddress, acceptedOn socket: Socket? = nil) {
         self.owner = owner
+        machine = owner.machine
+        world = owner.machine.world
         self.local = local
         self.remote = remote
         self.socket = socket
     }
-
-    var machine: Machine { owner.machine }
-    var simulator: Simulator { owner.machine.simulator }
 
     /// Whether its owner still wants to hear of it.
     var isHeard: Bool { phase != .closed && !isFinishing }
@@ -115,22 +116,22 @@ extension StreamEnd {
     /// Hands a segment to the network, which keeps their order.
     func transmit(_ segment: Segment, octets: Int = 0) {
         guard let other else { return }
-        let arrival = max(lastArrival, simulator.arrival(from: machine, at: other.machine, octets: octets))
+        let arrival = max(lastArrival, world.arrival(from: machine, at: other.machine, octets: octets))
         lastArrival = arrival
-        simulator.schedule(at: arrival) { other.arrive(segment) }
+        world.schedule(at: arrival) { other.arrive(segment) }
     }
 
     private func arrive(_ segment: Segment) {
-        guard !isCutOff, lost.isEmpty else { return lose(segment) }
+        guard world.isWhole || !isCutOff, lost.isEmpty else { return lose(segment) }
         if phase != .closed, !owner.isAlive { vanish(.process) }
         if phase == .closed { return answer(segment) }
         if case .open = segment { socket?.pending.append(self) }
         arrived.append(segment)
-        guard case .data = segment, !isCoalescing, simulator.chance(simulator.network.coalescing) else {
+        guard case .data = segment, !isCoalescing, world.chance(world.network.coalescing) else {
             return isCoalescing ? () : owner.wake(self)
         }
         isCoalescing = true
-        simulator.schedule(after: simulator.draw(Self.coalescing)) { [self] in
+        world.schedule(after: world.draw(Self.coalescing)) { [self] in
             isCoalescing = false
             owner.wake(self)
         }
@@ -138,7 +139,7 @@ extension StreamEnd {
 
     private var isCutOff: Bool {
         guard let other else { return true }
-        return simulator.isCut(other.machine, machine) || isStranded || other.isStranded
+        return world.isCut(other.machine, machine) || isStranded || other.isStranded
     }
 
     /// What the system answers for a stream that it does not know any more.
@@ -154,10 +155,10 @@ extension StreamEnd {
         // A reset is sent once and not acknowledged.
         if case .reset = segment { return }
         if lost.isEmpty {
-            simulator.stalled.append(self)
+            world.stalled.append(self)
             losses += 1
             let loss = losses
-            simulator.schedule(at: simulator.now + Self.retransmission) { [self] in
+            world.schedule(at: world.now + Self.retransmission) { [self] in
                 guard !lost.isEmpty, losses == loss, let other else { return }
                 other.owner.perform { other.close(.timeout, resetting: false) }
             }
@@ -169,9 +170,9 @@ extension StreamEnd {
     func retransmitLost() {
         guard !lost.isEmpty else { return }
         guard let other, !other.lostPower else { return lost.removeAll() }
-        guard !isCutOff else { return simulator.stalled.append(self) }
-        let delay = simulator.oneWay(from: other.machine, to: machine) + simulator.draw(Self.nextRetransmission)
-        simulator.schedule(after: delay) { [self] in
+        guard !isCutOff else { return world.stalled.append(self) }
+        let delay = world.oneWay(from: other.machine, to: machine) + world.draw(Self.nextRetransmission)
+        world.schedule(after: delay) { [self] in
             let segments = lost
             lost.removeAll()
             losses += 1
@@ -217,11 +218,11 @@ extension StreamEnd {
 
     private func write() {
         var joined: [UInt8] = []
-        while inFlight + joined.count < simulator.network.window, let piece = waiting.first {
-            let room = simulator.network.window - inFlight - joined.count
+        while inFlight + joined.count < world.network.window, let piece = waiting.first {
+            let room = world.network.window - inFlight - joined.count
             guard let bytes = take(piece, room) else { continue }
             if joined.isEmpty, waiting.isEmpty { return transmit(bytes) }
-            joined.append(contentsOf: bytes)
+            joined.append(contentsOf: bytes.slice)
         }
         if !joined.isEmpty { transmit(Bytes(joined)) }
     }
@@ -258,9 +259,9 @@ extension StreamEnd {
         inFlight += bytes.count
         traffic.sent += UInt64(bytes.count)
         var rest = bytes
-        if bytes.count > 1, simulator.chance(simulator.network.splitting) {
-            for _ in 0..<Int.random(in: 1...3, using: &simulator.random) where rest.count > 1 {
-                let cut = Int.random(in: 1..<rest.count, using: &simulator.random)
+        if bytes.count > 1, world.chance(world.network.splitting) {
+            for _ in 0..<Int.random(in: 1...3, using: &world.random) where rest.count > 1 {
+                let cut = Int.random(in: 1..<rest.count, using: &world.random)
                 transmit(.data(rest.slice(0..<cut)), octets: cut)
                 rest = rest.dropping(cut)
             }
@@ -283,7 +284,7 @@ extension StreamEnd {
         inFlight -= octets
         guard !waiting.isEmpty, !roomIsPlanned, let other else { return }
         roomIsPlanned = true
-        simulator.schedule(after: simulator.oneWay(from: other.machine, to: machine)) { [self] in
+        world.schedule(after: world.oneWay(from: other.machine, to: machine)) { [self] in
             roomIsPlanned = false
             owner.perform { self.flush() }
         }
@@ -304,7 +305,7 @@ extension StreamEnd {
         hasSentEnd = true
         transmit(.end)
         guard !otherHasEnded else { return close(.finished, resetting: false) }
-        simulator.schedule(at: simulator.now + owner.limits.finish) { [self] in
+        world.schedule(at: world.now + owner.limits.finish) { [self] in
             owner.perform { self.close(.finished, resetting: false) }
         }
     }
@@ -312,7 +313,7 @@ extension StreamEnd {
     /// While ending, a peer that takes nothing is not waited for.
     private func watchStall() {
         let sent = traffic.sent
-        simulator.schedule(at: simulator.now + owner.limits.stall) { [self] in
+        world.schedule(at: world.now + owner.limits.stall) { [self] in
             guard phase == .open, !hasSentEnd, traffic.sent == sent else { return }
             owner.perform { self.close(.tooSlow, resetting: true) }
         }
@@ -358,17 +359,23 @@ extension StreamEnd {
         traffic.received += UInt64(bytes.count)
         other?.gotRoom(bytes.count)
         guard !isFinishing else { return }
-        var rest = bytes
-        if let reception { rest = reception.take(bytes) }
-        if rest.count > 0 { owner.enqueue(.received(rest, on: connection), about: self) }
+        if let reception {
+            reception.take(bytes)
+        } else {
+            owner.enqueue(.received(bytes, on: connection), about: self)
+        }
     }
 
     /// `first` with what lies behind it, up to the size of one read; what is too much stays in its place.
     private func joined(_ first: Bytes) -> Bytes {
         var bytes = first
-        while bytes.count < Self.readSize, case .data(let next)? = arrived.first {
-            _ = arrived.removeFirst()
-            bytes = Bytes(bytes.array + next.array)
+        if first.count < Self.readSize, case .data? = arrived.first {
+            var joined = first.array
+            while joined.count < Self.readSize, case .data(let next)? = arrived.first {
+                _ = arrived.removeFirst()
+                joined.append(contentsOf: next.slice)
+            }
+            bytes = Bytes(joined)
         }
         guard bytes.count > Self.readSize else { return bytes }
         arrived.prepend(.data(bytes.dropping(Self.readSize)))
@@ -388,6 +395,11 @@ extension StreamEnd {
     func tellEnded() {
         owner.enqueue(.ended(connection), about: self)
     }
+}
+
+extension Bytes {
+    /// The octets as a part of the array that they lie in, which arrays copy at once.
+    var slice: ArraySlice<UInt8> { storage[range] }
 }
 
 // The end.
