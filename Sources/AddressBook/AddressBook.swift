@@ -10,7 +10,7 @@ public import PeerCore
 /// * A failed address rests longer each time, alone (DDRP section 12).
 public struct AddressBook: Sendable {
     /// Unverified entries that are compared when room has to be made.
-    private static let comparedForEviction = 8
+    private static let comparedForEviction = 4
     /// A row is written again for `lastSeen` alone when that has moved by this much: it is heard every few seconds.
     private static let lastSeenGranularity = Duration.seconds(600)
     /// Rest after a dial whose end is not told.
@@ -27,8 +27,8 @@ public struct AddressBook: Sendable {
     }
 
     private let capacity: Int
-    private var slots: [Entry?] = []
-    private var freeSlots: [Int] = []
+    /// In no order; the last one takes the place of one that leaves.
+    private var slots: [Entry] = []
     private var slotOf: [SocketAddress: Int] = [:]
     private var due = DuePool()
     private var waiting = WaitingHeap()
@@ -54,10 +54,10 @@ public struct AddressBook: Sendable {
     public var count: Int { slotOf.count }
 
     /// The entry of `address`.
-    public subscript(address: SocketAddress) -> Entry? { slotOf[address].flatMap { slots[$0] } }
+    public subscript(address: SocketAddress) -> Entry? { slotOf[address].map { slots[$0] } }
 
     /// All entries in order of their addresses.
-    public var entries: [Entry] { slots.compactMap { $0 }.sorted { $0.address < $1.address } }
+    public var entries: [Entry] { slots.sorted { $0.address < $1.address } }
 
     /// The block of addresses of which one outbound connection is enough while there is a choice: /16 of IPv4, /32 of
     /// IPv6; nil for loopback and private ranges, which are exempt.
@@ -98,20 +98,26 @@ extension AddressBook {
 
     /// Takes an address out.
     public mutating func remove(_ address: SocketAddress) {
-        guard let slot = slotOf.removeValue(forKey: address), let entry = slots[slot] else { return }
-        unschedule(slot, entry)
-        countEvictable(entry, -1)
-        slots[slot] = nil
-        freeSlots.append(slot)
+        guard let slot = slotOf.removeValue(forKey: address) else { return }
+        unschedule(slot)
+        countEvictable(slot, -1)
+        let last = slots.count - 1
+        if slot != last {
+            unschedule(last)
+            slots[slot] = slots[last]
+            slotOf[slots[slot].address] = slot
+            schedule(slot)
+        }
+        slots.removeLast()
         changed.insert(address)
     }
 
     /// The peer at `address` was heard.
     public mutating func seen(_ address: SocketAddress, at now: Moment) {
         guard let slot = slotOf[address] else { return }
-        let before = slots[slot]?.lastSeen
+        let before = slots[slot].lastSeen
         if let before, now.wallClock - before < Self.lastSeenGranularity, before < now.wallClock {
-            slots[slot]?.lastSeen = now.wallClock
+            slots[slot].lastSeen = now.wallClock
         } else if before != now.wallClock {
             update(address) { $0.lastSeen = now.wallClock }
         }
@@ -125,9 +131,7 @@ extension AddressBook {
 
     /// Takes out what gave no sign of life for 30 days (DDRP section 12), seeds excepted.
     public mutating func expire(at now: Moment) {
-        let old = slots.compactMap { $0 }.filter {
-            $0.source != .seed && now.wallClock - $0.lastEvidence >= BackOff.patience
-        }
+        let old = slots.filter { $0.source != .seed && now.wallClock - $0.lastEvidence >= BackOff.patience }
         for entry in old { remove(entry.address) }
     }
 }
@@ -179,20 +183,20 @@ extension AddressBook {
 
     /// Lets an address rest until then, or makes it due.
     public mutating func postpone(_ address: SocketAddress, until instant: Instant) {
-        guard let slot = slotOf[address], var entry = slots[slot] else { return }
-        unschedule(slot, entry)
-        entry.nextTry = instant
-        slots[slot] = entry
-        schedule(slot, entry)
+        guard let slot = slotOf[address] else { return }
+        unschedule(slot)
+        slots[slot].nextTry = instant
+        schedule(slot)
     }
 
     /// Makes everything due and begins all back-off anew: after a gap in time or a change of the network, earlier
     /// failures were ours.
     public mutating func forgetBackOff() {
-        for slot in slots.indices {
-            guard let entry = slots[slot], entry.failures > 0 || entry.nextTry > clock else { continue }
-            slots[slot]?.failures = 0
-            postpone(entry.address, until: min(entry.nextTry, clock))
+        for slot in slots.indices where slots[slot].failures > 0 || slots[slot].nextTry > clock {
+            unschedule(slot)
+            slots[slot].failures = 0
+            slots[slot].nextTry = min(slots[slot].nextTry, clock)
+            schedule(slot)
         }
     }
 }
@@ -209,7 +213,7 @@ extension AddressBook {
         advance(to: now)
         for skipped in groups.isEmpty ? [groups] : [groups, []] {
             for rank in DuePool.Rank.allCases {
-                let slot = due.pick(rank, skipping: skipped, using: &random) { isGood($0, excluding) }
+                let slot = due.pick(rank, skipping: skipped, using: &random) { !excluding(slots[$0]) }
                 if let slot { return slots[slot] }
             }
         }
@@ -218,13 +222,13 @@ extension AddressBook {
 
     /// Whether an entry is left that is not excluded, due or not.
     public func hasCandidates(excluding: (Entry) -> Bool) -> Bool {
-        slots.contains { $0.map { !excluding($0) } ?? false }
+        slots.contains { !excluding($0) }
     }
 
     /// When the next entry that is not excluded becomes due; `now` when one is due; nil when there is none.
     public func nextTry(after now: Instant, excluding: (Entry) -> Bool) -> Instant? {
-        if due.contains(where: { isGood($0, excluding) }) { return now }
-        return waiting.earliest { isGood($0, excluding) }.map { max(now, $0) }
+        if due.contains(where: { !excluding(slots[$0]) }) { return now }
+        return waiting.earliest { !excluding(slots[$0]) }.map { max(now, $0) }
     }
 
     /// At most `count` random entries to tell another peer of: verified ones first.
@@ -233,21 +237,17 @@ extension AddressBook {
     ) -> [Entry] {
         var verified: [Int] = []
         var others: [Int] = []
-        for slot in slots.indices where isGood(slot, excluding) {
-            if slots[slot]?.isVerified == true { verified.append(slot) } else { others.append(slot) }
+        for slot in slots.indices where !excluding(slots[slot]) {
+            if slots[slot].isVerified { verified.append(slot) } else { others.append(slot) }
         }
         var chosen: [Entry] = []
         for var group in [verified, others] {
             while chosen.count < count, !group.isEmpty {
                 group.swapAt(Int.random(in: group.indices, using: &random), group.count - 1)
-                if let entry = slots[group.removeLast()] { chosen.append(entry) }
+                chosen.append(slots[group.removeLast()])
             }
         }
         return chosen
-    }
-
-    private func isGood(_ slot: Int, _ excluding: (Entry) -> Bool) -> Bool {
-        slots[slot].map { !excluding($0) } ?? false
     }
 }
 
@@ -294,11 +294,11 @@ extension AddressBook {
 extension AddressBook {
     private mutating func insert(_ entry: Entry) -> Bool {
         guard makeRoom(for: entry) else { return false }
-        let slot = freeSlots.popLast() ?? slots.count
-        if slot == slots.count { slots.append(entry) } else { slots[slot] = entry }
+        let slot = slots.count
+        slots.append(entry)
         slotOf[entry.address] = slot
-        schedule(slot, entry)
-        countEvictable(entry, 1)
+        schedule(slot)
+        countEvictable(slot, 1)
         changed.insert(entry.address)
         return true
     }
@@ -314,40 +314,40 @@ extension AddressBook {
     /// Takes out one entry of those that may be, beginning where the last search ended, so about the oldest.
     private mutating func evict(where matches: (Entry) -> Bool) -> Bool {
         guard evictableCount > 0 else { return false }
-        var victim: Entry?
+        var victim: Int?
         var compared = 0
         let start = hand
         for step in 0..<slots.count where compared < Self.comparedForEviction {
             let slot = (start + step) % slots.count
-            guard let entry = slots[slot], entry.isEvictable, matches(entry) else { continue }
-            if entry.failures > (victim?.failures ?? -1) { victim = entry }
+            guard slots[slot].isEvictable, matches(slots[slot]) else { continue }
+            if slots[slot].failures > (victim.map { slots[$0].failures } ?? -1) { victim = slot }
             compared += 1
             hand = slot + 1
         }
         guard let victim else { return false }
-        remove(victim.address)
+        remove(slots[victim].address)
         return true
     }
 
-    private mutating func countEvictable(_ entry: Entry, _ change: Int) {
-        guard entry.isEvictable else { return }
+    private mutating func countEvictable(_ slot: Int, _ change: Int) {
+        guard slots[slot].isEvictable else { return }
         evictableCount += change
-        let number = evictable[entry.source, default: 0] + change
-        evictable[entry.source] = number > 0 ? number : nil
+        let number = evictable[slots[slot].source, default: 0] + change
+        evictable[slots[slot].source] = number > 0 ? number : nil
     }
 
     private mutating func update(_ address: SocketAddress, _ change: (inout Entry) -> Void) {
-        guard let slot = slotOf[address], var entry = slots[slot] else { return }
-        unschedule(slot, entry)
-        countEvictable(entry, -1)
-        change(&entry)
-        slots[slot] = entry
-        countEvictable(entry, 1)
-        schedule(slot, entry)
+        guard let slot = slotOf[address] else { return }
+        unschedule(slot)
+        countEvictable(slot, -1)
+        change(&slots[slot])
+        countEvictable(slot, 1)
+        schedule(slot)
         changed.insert(address)
     }
 
-    private mutating func schedule(_ slot: Int, _ entry: Entry) {
+    private mutating func schedule(_ slot: Int) {
+        let entry = slots[slot]
         if entry.nextTry <= clock {
             due.insert(slot, entry.rank, Self.group(of: entry.address.ip))
         } else {
@@ -355,9 +355,9 @@ extension AddressBook {
         }
     }
 
-    private mutating func unschedule(_ slot: Int, _ entry: Entry) {
+    private mutating func unschedule(_ slot: Int) {
         if due.contains(slot) {
-            due.remove(slot, entry.rank, Self.group(of: entry.address.ip))
+            due.remove(slot, slots[slot].rank, Self.group(of: slots[slot].address.ip))
         } else {
             waiting.remove(slot)
         }
@@ -365,8 +365,6 @@ extension AddressBook {
 
     private mutating func advance(to now: Instant) {
         clock = max(clock, now)
-        while let slot = waiting.pop(due: clock) {
-            if let entry = slots[slot] { schedule(slot, entry) }
-        }
+        while let slot = waiting.pop(due: clock) { schedule(slot) }
     }
 }

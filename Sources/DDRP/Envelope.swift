@@ -31,11 +31,11 @@ public struct Envelope: Hashable, Sendable {
     @usableFromInline let octets: Bytes
     @usableFromInline let bodyStart: Int
 
-    @inlinable init(_ octets: Bytes, _ layout: Layout) {
+    @inlinable init(_ octets: Bytes, _ frame: Frame) {
         self.octets = octets
-        code = layout.code
-        timestamp = layout.timestamp
-        bodyStart = layout.bodyStart
+        code = frame.code
+        timestamp = frame.timestamp
+        bodyStart = frame.bodyStart
     }
 
     /// What the message type says is here, sharing the received buffer.
@@ -52,8 +52,10 @@ public struct Envelope: Hashable, Sendable {
     public static func next(
         in waiting: Bytes, dialect: Dialect, bodyLimit: Int, magic: UInt32 = Envelope.magic
     ) throws(DecodeError) -> (envelope: Envelope, octets: Int)? {
-        guard let layout = try Layout.of(waiting, dialect, bodyLimit: bodyLimit, magic: magic) else { return nil }
-        return (Envelope(waiting.slice(0..<layout.end), layout), layout.end)
+        guard let frame = try frame(in: waiting, dialect: dialect, bodyLimit: bodyLimit, magic: magic) else {
+            return nil
+        }
+        return (Envelope(waiting.slice(0..<frame.octets), frame), frame.octets)
     }
 
     /// The timestamp of an envelope that may be unfinished, nil while it is not there: a wrong clock need not be

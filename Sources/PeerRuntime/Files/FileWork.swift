@@ -5,9 +5,21 @@ internal import UV
 ///
 /// Work on one file is carried out in the order in which it was asked for; work on different files side by side.
 final class FileWork {
+    /// A watched folder: the descriptor is waited for on the loop, and read by a worker, since new folders are looked
+    /// into.
+    private final class Watch {
+        var folder: FolderWatch?
+        var poll: Poll?
+        var changed: (FolderID, [RelativePath]) -> Void
+
+        init(_ changed: @escaping (FolderID, [RelativePath]) -> Void) {
+            self.changed = changed
+        }
+    }
+
     private let loop: Loop
     let folders: Folders
-    private var watches: [FolderID: (watch: FolderWatch, poll: Poll)] = [:]
+    private var watches: [FolderID: Watch] = [:]
     /// Jobs that wait because an earlier one works on the same folder.
     private var queues: [FolderID: [() -> Void]] = [:]
     private var isClosed = false
@@ -23,7 +35,7 @@ final class FileWork {
         done: @escaping (StoreResult) -> Void
     ) {
         switch operation {
-        case .watch(let folder): done(watch(folder, changed))
+        case .watch(let folder): watch(folder, changed, done)
         case .unwatch(let folder):
             unwatch(folder)
             done(.done)
@@ -71,29 +83,51 @@ final class FileWork {
         step()
     }
 
-    private func watch(_ folder: FolderID, _ changed: @escaping (FolderID, [RelativePath]) -> Void) -> StoreResult {
-        guard watches[folder] == nil else { return .done }
-        guard let path = folders[folder] else { return .failed(.notFound) }
-        do {
-            let watch = try FolderWatch(path)
-            let poll = try Poll(loop, descriptor: watch.descriptor)
-            poll.start(.readable) {
-                // What cannot be read any more is scanned again, too.
-                changed(folder, (try? watch.read()) ?? [])
+    private func watch(
+        _ folder: FolderID, _ changed: @escaping (FolderID, [RelativePath]) -> Void,
+        _ done: @escaping (StoreResult) -> Void
+    ) {
+        guard watches[folder] == nil else { return done(.done) }
+        guard let path = folders[folder] else { return done(.failed(.notFound)) }
+        let watch = Watch(changed)
+        watches[folder] = watch
+        loop.work({ Result { () throws(SystemError) in try FolderWatch(path) } }) { [weak self] result in
+            guard let self, watches[folder] === watch else { return done(.failed(.disconnected)) }
+            switch result {
+            case .failure(let error):
+                watches[folder] = nil
+                done(.failed(error))
+            case .success(let found):
+                watch.folder = found
+                watch.poll = try? Poll(loop, descriptor: found.descriptor)
+                wait(for: watch, of: folder)
+                done(.done)
             }
-            watches[folder] = (watch, poll)
-            return .done
-        } catch let error as UVError {
-            return .failed(error.systemError)
-        } catch let error as SystemError {
-            return .failed(error)
-        } catch {
-            return .failed(.other("\(error)"))
+        }
+    }
+
+    private func wait(for watch: Watch, of folder: FolderID) {
+        watch.poll?.start(.readable) { [weak self] in self?.read(watch, of: folder) }
+    }
+
+    private func read(_ watch: Watch, of folder: FolderID) {
+        guard let found = watch.folder else { return }
+        watch.poll?.stop()
+        loop.work({ Result { () throws(SystemError) in try found.read() } }) { [weak self] result in
+            guard let self, watches[folder] === watch else { return }
+            // What cannot be read any more is scanned again, as is too much to say.
+            let paths = (try? result.get()) ?? []
+            if case .success(let told?) = result, told.isEmpty {
+                // Hidden names only: nothing that concerns the core.
+            } else {
+                watch.changed(folder, paths)
+            }
+            found.isLost ? unwatch(folder) : wait(for: watch, of: folder)
         }
     }
 
     private func unwatch(_ folder: FolderID) {
-        watches.removeValue(forKey: folder)?.poll.close()
+        watches.removeValue(forKey: folder)?.poll?.close()
     }
 
     func close() {

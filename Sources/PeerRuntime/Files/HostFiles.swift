@@ -22,11 +22,10 @@ extension Host {
         }
         let receiver = FileReceiver(reception, loop: runtime.loop, folders: files.folders)
         receiver.caughtUp = { [weak connection] in connection?.resume(.storing) }
-        receiver.done = { [weak self, weak connection] result, rest in
-            connection?.reception = nil
+        // The connection stays until the file is told of, even when it is closed already.
+        receiver.done = { [weak self] result, rest in
             self?.deliver(.transferred(id, reception.file, result))
-            if rest.count > 0 { self?.deliver(.received(rest, on: id)) }
-            connection?.resume(.storing)
+            connection.receptionEnded(rest)
         }
         connection.reception = receiver
         receiver.start()
@@ -111,6 +110,8 @@ final class FileReceiver {
     private var isWorking = false
     private var hasAll = false
     private var failure: SystemError?
+    /// Why fewer octets came than belong to the file; those that came are written all the same.
+    private var shortfall: SystemError?
     private var isDone = false
     private var rest = Bytes()
 
@@ -133,47 +134,70 @@ final class FileReceiver {
 
     func start() {
         isWorking = true
-        if reception.first.count > 0 { queue(reception.first) }
         if case .exactly(0) = reception.length { hasAll = true }
         loop.work({ [reception, folders] in
             Result { () throws(SystemError) in try PartFile(reception, in: folders) }
         }) { [self] result in
             isWorking = false
             switch result {
-            case .success(let part): self.part = part
+            case .success(let part): prepare(part)
+            case .failure(let error):
+                failure = failure ?? error
+                step()
+            }
+        }
+    }
+
+    /// A part that is continued is hashed first, a job at a time.
+    private func prepare(_ part: PartFile) {
+        isWorking = true
+        loop.work({
+            Result { () throws(SystemError) in try part.prepare() }
+        }) { [self] result in
+            isWorking = false
+            self.part = part
+            switch result {
+            case .success(false): return prepare(part)
+            case .success(true): break
             case .failure(let error): failure = failure ?? error
             }
             step()
         }
     }
 
-    /// Takes octets of the connection; gives back those behind the end of the file.
-    func take(_ bytes: Bytes) -> Bytes? {
+    /// Takes octets of the connection. Those behind the end of the file wait for the end of the transfer; those above
+    /// the limit of a file that fills the connection are nobody's.
+    func take(_ bytes: Bytes) {
         guard !hasAll else {
-            // They must not overtake the end of the transfer.
-            var buffer = ReceiveBuffer()
-            buffer.append(rest)
-            buffer.append(bytes)
-            rest = buffer.waiting
-            return nil
+            if case .toEnd = reception.length { return }
+            return keep(bytes)
         }
         let own = Int(min(UInt64(bytes.count), expected))
         expected -= UInt64(own)
         queue(bytes.slice(0..<own))
         if case .exactly = reception.length, expected == 0 { hasAll = true }
         if own < bytes.count {
-            if case .toEnd = reception.length { failure = failure ?? .noSpace }
             hasAll = true
-            rest = bytes.dropping(own)
+            if case .toEnd = reception.length {
+                failure = failure ?? .fileTooBig
+            } else {
+                keep(bytes.dropping(own))
+            }
         }
         step()
-        return nil
+    }
+
+    private func keep(_ bytes: Bytes) {
+        var buffer = ReceiveBuffer()
+        buffer.append(rest)
+        buffer.append(bytes)
+        rest = buffer.waiting
     }
 
     /// The other side has sent all.
     func ended() {
         guard !hasAll else { return }
-        if case .exactly = reception.length { failure = failure ?? .endOfFile }
+        if case .exactly = reception.length { shortfall = .endOfFile }
         hasAll = true
         step()
     }
@@ -181,7 +205,7 @@ final class FileReceiver {
     /// The connection broke.
     func connectionClosed() {
         guard !hasAll else { return }
-        failure = failure ?? .disconnected
+        shortfall = .disconnected
         hasAll = true
         step()
     }
@@ -215,8 +239,9 @@ final class FileReceiver {
 
     private func end() {
         isDone = true
-        guard let part else { return done(.failed(failure ?? .other("not opened"), octets: 0), rest) }
-        loop.work({ [failure] () -> TransferResult in
+        defer { caughtUp = {} }
+        guard let part else { return done(.failed(failure ?? .disconnected, octets: 0), rest) }
+        loop.work({ [failure = failure ?? shortfall] () -> TransferResult in
             guard let failure else { return part.finish() }
             part.abandon()
             return .failed(failure, octets: part.received)

@@ -54,6 +54,10 @@ final class Connection {
     private let marks = Marks()
     private var state = State.open
     private var hasEnded = false
+    /// The end, or how it closed, waits for the file that is being received.
+    private var endIsUntold = false
+    private var closedBecause: CloseReason?
+    private var isReading = false
     private var pauses: Pause = []
     private var queue: [Outgoing] = []
     private var queueHead = 0
@@ -73,12 +77,16 @@ final class Connection {
     }
 
     func startReading() {
-        guard pauses.isEmpty, state != .closed, !hasEnded else { return }
+        guard pauses.isEmpty, state != .closed, !hasEnded, !isReading else { return }
+        isReading = true
         stream.startReading { [unowned self] in happened($0) }
     }
 
     func pause(_ reason: Pause) {
-        if pauses.isEmpty { stream.stopReading() }
+        if pauses.isEmpty {
+            stream.stopReading()
+            isReading = false
+        }
         pauses.insert(reason)
     }
 
@@ -106,17 +114,18 @@ final class Connection {
         // After our own end nobody wants to know; reading on lets the other side end in order.
         guard state == .open else { return }
         guard let reception else { return owner.deliver(.received(bytes, on: id)) }
-        if let rest = reception.take(bytes) {
-            owner.deliver(.received(rest, on: id))
-        }
+        reception.take(bytes)
         if reception.isBehind { pause(.storing) }
     }
 
     private func ended() {
         hasEnded = true
+        isReading = false
         reception?.ended()
         switch state {
-        case .open: owner.deliver(.ended(id))
+        case .open:
+            // What came before the end is told before the end.
+            if reception == nil { owner.deliver(.ended(id)) } else { endIsUntold = true }
         case .waiting: close(.finished)
         case .finishing, .closed: break
         }
@@ -213,7 +222,7 @@ final class Connection {
             queueHead += 1
             compact()
             owner.deliver(.transferred(id, file.file, result))
-            if case .failed = result { dropQueue() }
+            if case .failed = result { fileFailed() }
             return true
         }
     }
@@ -259,7 +268,13 @@ final class Connection {
         }
     }
 
-    /// After a file that could not be sent whole, what follows would be taken for its rest.
+    /// After a file that could not be sent whole, what follows would be taken for its rest, and an end in order would
+    /// say that all was sent.
+    private func fileFailed() {
+        dropQueue()
+        if state == .finishing { abort(.systemError) }
+    }
+
     private func dropQueue() {
         for case .file(let file) in queue[queueHead...] { file.abandon(.disconnected) }
         queue = []
@@ -301,9 +316,19 @@ final class Connection {
         stream.close()
         finishTimer?.close()
         dropQueue()
-        reception?.connectionClosed()
+        guard let reception else { return owner.closed(self, reason) }
+        closedBecause = reason
+        reception.connectionClosed()
+    }
+
+    /// The file that was being received is complete, or failed, and the core was told: `rest` did not belong to it.
+    func receptionEnded(_ rest: Bytes) {
         reception = nil
-        owner.closed(self, reason)
+        if rest.count > 0 { owner.deliver(.received(rest, on: id)) }
+        if endIsUntold { owner.deliver(.ended(id)) }
+        endIsUntold = false
+        if let closedBecause { return owner.closed(self, closedBecause) }
+        resume(.storing)
     }
 }
 
