@@ -47,13 +47,14 @@ struct Frames {
 
     /// Takes so many envelopes; gives their octets, which keeps the compiler from leaving the work out.
     func take(_ count: Int) throws(DecodeError) -> Int {
-        var waiting = buffer
+        var position = 0
         var octets = 0
         for _ in 0..<count {
-            if waiting.count < Self.octets { waiting = buffer }
-            guard let next = try Envelope.next(in: waiting, dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
-            else { return octets }
-            waiting = waiting.dropping(next.octets)
+            if position == buffer.count { position = 0 }
+            let next = try Envelope.next(
+                in: buffer.dropping(position), dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
+            guard let next else { return octets }
+            position += next.octets
             octets += next.octets
         }
         return octets
