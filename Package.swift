@@ -92,8 +92,9 @@ let package = Package(
         tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
         tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
-        tests("DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP"]),
-        .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),
+        tests("AddressBookTests", ["PeerCore", "PeerCrypto", "AddressBook"]),
+        tests(
+            "BootstrapTests", ["PeerCore", "PeerCrypto", "Bootstrap", "TestSupport"], excluding: ["Vectors"]),
         tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
