@@ -115,11 +115,12 @@ extension AddressBook {
 
     /// The peer at `address` was heard.
     public mutating func seen(_ address: SocketAddress, at now: Moment) {
-        guard let slot = slotOf[address] else { return }
-        let before = slots[slot].lastSeen
-        if let before, now.wallClock - before < Self.lastSeenGranularity, before < now.wallClock {
+        guard let slot = slotOf[address], slots[slot].lastSeen != now.wallClock else { return }
+        if let written = slots[slot].writtenLastSeen, written <= now.wallClock,
+            now.wallClock - written < Self.lastSeenGranularity
+        {
             slots[slot].lastSeen = now.wallClock
-        } else if before != now.wallClock {
+        } else {
             update(address) { $0.lastSeen = now.wallClock }
         }
     }
@@ -342,6 +343,7 @@ extension AddressBook {
         unschedule(slot)
         countEvictable(slot, -1)
         change(&slots[slot])
+        slots[slot].writtenLastSeen = slots[slot].lastSeen
         countEvictable(slot, 1)
         schedule(slot)
         changed.insert(address)
