@@ -83,6 +83,8 @@ let package = Package(
         tests("PeerCoreTests", ["PeerCore"]),
         tests("PeerCryptoTests", ["PeerCore", "PeerCrypto", "TestSupport"]),
         tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
+        tests("AddressBookTests", ["PeerCore", "PeerCrypto", "AddressBook"]),
+        tests("BootstrapTests", ["PeerCore", "PeerCrypto", "Bootstrap", "TestSupport"], excluding: ["Vectors"]),
         tests(
             "DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "TestSupport"],
             excluding: ["Vectors"]),
