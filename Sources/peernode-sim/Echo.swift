@@ -9,6 +9,7 @@ struct Echo: PeerProtocol {
     private(set) var messages = 0
     let nextDeadline: Instant? = nil
 
+    /// The echo service (RFC 862).
     private static let port: UInt16 = 7
     private static let message = Bytes([UInt8](repeating: 0x55, count: 64))
 
