@@ -25,8 +25,11 @@ func program(_ name: String, _ dependencies: [Target.Dependency], settings: [Swi
     .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
-    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], excluding: [String] = [], resources: [Resource] = []
+) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, exclude: excluding, resources: resources, swiftSettings: strict)
 }
 
 let package = Package(
@@ -41,6 +44,8 @@ let package = Package(
         library("CSecp256k1", "libsecp256k1", apt: "libsecp256k1-dev"),
         library("CSQLite", "sqlite3", apt: "libsqlite3-dev"),
         library("CCrypto", "libcrypto", apt: "libssl-dev"),
+        // Declarations of the C library alone: nothing to install.
+        .systemLibrary(name: "CLinux", path: "Modules/CLinux"),
 
         // What the protocols are made of: pure values.
         target("PeerCore"),
@@ -55,19 +60,39 @@ let package = Package(
 
         // What carries out effects: on libuv, and in virtual time.
         target("UV", ["PeerCore", "CUV"], settings: strict),
-        target("PeerRuntime", ["PeerCore", "PeerCrypto", "UV", "CSQLite"]),
+        target("PeerRuntime", ["PeerCore", "PeerCrypto", "UV", "CSQLite", "CLinux"]),
         target("PeerSimulator", ["PeerCore", "PeerCrypto"]),
 
         // The program.
-        target("PeerNode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerRuntime", "UV", "Admin", "AddressBook", "Bootstrap", "DDRP"]),
-        program("peernode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "UV"]),
+        target(
+            "PeerNode",
+            ["PeerCore", "PeerCrypto", "PeerJSON", "PeerRuntime", "UV", "Admin", "AddressBook", "Bootstrap", "DDRP"]),
+        program("peernode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime", "UV", "CLinux"]),
 
         // Developers' programs.
         program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP"]),
+        // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
+        .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
+        program(
+            "peernode-bench", ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV", "PeerRuntime"],
+            settings: strict),
 
         // Tests.
         .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),
+        tests("TidyTests", []),
+        tests("PeerCoreTests", ["PeerCore"]),
+        tests("PeerCryptoTests", ["PeerCore", "PeerCrypto", "TestSupport"]),
+        tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
+        tests("AddressBookTests", ["PeerCore", "PeerCrypto", "AddressBook"]),
+        tests("BootstrapTests", ["PeerCore", "PeerCrypto", "Bootstrap", "TestSupport"], excluding: ["Vectors"]),
+        tests(
+            "DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "TestSupport"],
+            excluding: ["Vectors"]),
+        tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
+        tests("UVTests", ["PeerCore", "UV"]),
+        tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV", "CLinux", "TestSupport"]),
         tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),
+        tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,8 +1,8 @@
 /// Exactly 32 octets: a hash, a nonce, a key, a peer ID. Four words, so that it is a cheap dictionary key.
 public struct Bytes32: Hashable, Sendable {
-    let word0, word1, word2, word3: UInt64
+    @usableFromInline let word0, word1, word2, word3: UInt64
 
-    init(words word0: UInt64, _ word1: UInt64, _ word2: UInt64, _ word3: UInt64) {
+    @inlinable init(words word0: UInt64, _ word1: UInt64, _ word2: UInt64, _ word3: UInt64) {
         (self.word0, self.word1, self.word2, self.word3) = (word0, word1, word2, word3)
     }
 
@@ -10,7 +10,7 @@ public struct Bytes32: Hashable, Sendable {
     public static let zero = Bytes32(words: 0, 0, 0, 0)
 
     /// The 32 octets of `octets`; anything else is a mistake of the caller.
-    public init(_ octets: some RandomAccessCollection<UInt8>) {
+    @inlinable public init(_ octets: some RandomAccessCollection<UInt8>) {
         precondition(octets.count == 32, "32 octets expected, not \(octets.count)")
         func word(_ number: Int) -> UInt64 {
             var value: UInt64 = 0

@@ -1,10 +1,16 @@
-/// An IPv4 or IPv6 address in its 16-octet form; an IPv4 address is always the v4-mapped form, so equal hosts are equal.
+/// An IPv4 or IPv6 address in its 16-octet form; an IPv4 address is always the v4-mapped form, so equal hosts are
+/// equal.
 public struct IPAddress: Hashable, Sendable {
-    let high, low: UInt64
+    /// The first eight octets, most significant first; 0 for IPv4.
+    public let high: UInt64
+    /// The last eight octets, most significant first; for IPv4 `ffff` and the four octets of the address.
+    public let low: UInt64
 
+    /// The last 16 bits before an IPv4 address (RFC 4291, section 2.5.5.2).
     private static let mappedPrefix: UInt64 = 0xffff
 
-    init(high: UInt64, low: UInt64) {
+    /// The address of 16 octets in two halves.
+    @inlinable public init(high: UInt64, low: UInt64) {
         (self.high, self.low) = (high, low)
     }
 
@@ -19,7 +25,7 @@ public struct IPAddress: Hashable, Sendable {
     }
 
     /// The address of 16 octets, as DDRP and POPULATE carry it.
-    public init(octets: some RandomAccessCollection<UInt8>) {
+    @inlinable public init(octets: some RandomAccessCollection<UInt8>) {
         precondition(octets.count == 16, "16 octets expected, not \(octets.count)")
         self.init(
             high: octets.prefix(8).reduce(0) { $0 << 8 | UInt64($1) },
@@ -88,7 +94,7 @@ extension IPAddress {
             return v4 >> 24 == 0 || v4 >> 28 == 0xf || v4 >> 17 == 0xc612 >> 1 || v4 >> 8 == 0xc00000
                 || [0xc00002, 0xc63364, 0xcb0071].contains(v4 >> 8)
         }
-        return high >> 32 == 0x2001_0db8 || high == 0
+        return high >> 32 == 0x2001_0db8 || high == 0 && !isLoopback
     }
 }
 
@@ -104,7 +110,8 @@ extension IPAddress: CustomStringConvertible {
         let groups = (0..<8).map { UInt16(truncatingIfNeeded: ($0 < 4 ? high : low) >> UInt64((3 - $0 % 4) * 16)) }
         let zeros = Self.longestZeros(groups)
         func text(_ part: ArraySlice<UInt16>) -> String { part.map { String($0, radix: 16) }.joined(separator: ":") }
-        return zeros.count < 2 ? text(groups[...]) : text(groups[..<zeros.lowerBound]) + "::" + text(groups[zeros.upperBound...])
+        return zeros.count < 2
+            ? text(groups[...]) : text(groups[..<zeros.lowerBound]) + "::" + text(groups[zeros.upperBound...])
     }
 
     private static func longestZeros(_ groups: [UInt16]) -> Range<Int> {
@@ -126,7 +133,8 @@ extension IPAddress: CustomStringConvertible {
         var head: [UInt16]
         var tail: [UInt16] = []
         if let gap = Self.splitAtGap(text) {
-            guard let before = Self.groups(gap.before), let after = Self.groups(gap.after), before.count + after.count < 8
+            guard let before = Self.groups(gap.before), let after = Self.groups(gap.after),
+                before.count + after.count < 8
             else { return nil }
             (head, tail) = (before, after)
         } else {

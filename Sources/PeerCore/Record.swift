@@ -16,6 +16,11 @@ public struct Record: Hashable, Sendable {
         fields = []
     }
 
+    /// Fields in this order, whose names are all different.
+    public init(_ fields: some Sequence<(String, Value)>) {
+        self.fields = fields.map { Field(name: $0.0, value: $0.1) }
+    }
+
     /// The value called `name`. Setting appends or replaces; setting nil removes.
     public subscript(name: String) -> Value? {
         get { fields.first { $0.name == name }?.value }

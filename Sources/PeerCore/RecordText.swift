@@ -101,7 +101,8 @@ extension WallClock {
             return String(repeating: "0", count: max(0, width - text.count)) + text
         }
         return digits(year, 4) + "-" + digits(month, 2) + "-" + digits(day, 2) + "T" + digits(rest / 3_600_000, 2)
-            + ":" + digits(rest / 60_000 % 60, 2) + ":" + digits(rest / 1000 % 60, 2) + "." + digits(rest % 1000, 3) + "Z"
+            + ":" + digits(rest / 60_000 % 60, 2) + ":" + digits(rest / 1000 % 60, 2) + "." + digits(rest % 1000, 3)
+            + "Z"
     }
 
     /// The date of a day counted from 1970-01-01 in the Gregorian calendar, by eras of 400 years that begin in March.

@@ -22,11 +22,11 @@ public struct Setting: Sendable {
         case list(Kind)
         /// An object with these settings.
         case section([Setting])
-        /// An object with any keys whose values are such.
+        /// An object whose values are such, with these keys and no others; with any keys when the list is empty.
         case map(Kind, keys: [String])
         /// Such a value, or null.
         case optional(Kind)
-        /// Such a value, or a list of them.
+        /// Such a value, or a list of them; the check makes a list of a single one.
         case oneOrMore(Kind)
     }
 
@@ -34,7 +34,8 @@ public struct Setting: Sendable {
     public let key: String
     /// What a value may be.
     public let kind: Kind
-    /// The value when the key is missing; nil: the key must be there. `.null` where the code derives it.
+    /// The value when the key is missing; nil: the key must be there. `.null` where the code derives it; then null may
+    /// also be written. For a section it is `.record([:])`, and the settings inside give the rest.
     public let standard: Record.Value?
     /// What it does, with unit and source, in a sentence or two.
     public let summary: String
@@ -58,8 +59,30 @@ public protocol Configurable {
     /// The settings of its section, in the order of the manual.
     static var settings: [Setting] { get }
 
+    /// What is wrong between settings each of which is right by itself. `values` are as in `init`.
+    static func contradictions(in values: Record) -> [Contradiction]
+
     /// Takes checked values over: every key of `settings` is there, with a value that its kind allows.
     init(_ values: Record)
+}
+
+extension Configurable {
+    /// Nothing.
+    public static func contradictions(in values: Record) -> [Contradiction] { [] }
+}
+
+/// A setting that another setting does not allow.
+public struct Contradiction: Hashable, Sendable {
+    /// The way to the setting from its section: keys, and numbers of list elements.
+    public let path: [String]
+    /// What is wrong, as the end of a sentence that begins with the setting: `must be below "maxInbound" (117)`.
+    public let message: String
+
+    /// The setting `path` is wrong because of another.
+    public init(_ path: String..., message: String) {
+        self.path = path
+        self.message = message
+    }
 }
 
 extension Record {

@@ -108,5 +108,6 @@ extension Machine {
         return addresses.first { ($0.v4 == nil) == (target.v4 == nil) }
     }
 
+    /// `::1`, the other address of every machine.
     private static let loopbackV6 = IPAddress("::1") ?? .anyV6
 }

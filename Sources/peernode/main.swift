@@ -1,1 +1,3 @@
-print("peernode")
+internal import Glibc
+
+exit(Program.run(CommandLine.arguments).rawValue)

@@ -290,7 +290,7 @@ class Link:
             self.event("peer_req", peer=peer)
             self.send_peers(self.peer.offers(self.shake.peer, self.dialect))
         elif name == "PeerRes":
-            rows = [{"ip": e.ip, "port": wire.STANDARD_PORT if e.port is None else e.port, "id": e.id.hex()}
+            rows = [{"ip": e.ip, "port": self.options.standard_port if e.port is None else e.port, "id": e.id.hex()}
                     for e in fields["peers"]]
             self.event("peer_res", peer=peer, layout=fields["layout"], peers=rows)
         elif name == "UpdateReq":

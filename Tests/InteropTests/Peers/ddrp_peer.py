@@ -14,7 +14,8 @@ stale at "hello" when --at is not given.
   coalesce             Ping and PeerReq follow at once, as initiator in one segment with the HelloAck
   silent               completes the handshake, then never sends anything
   no-ack               initiator: never sends HelloAck; responder: never answers the Hello
-  bad-signature, bad-magic, stale (--skew seconds), oversize (announces a body of 262,145 octets, then is mute)
+  bad-signature, bad-magic, oversize (announces a body of 262,145 octets, then is mute)
+  stale                --skew seconds off; whole seconds are compared, so use 32 or more to be surely refused
   wrong-nonce          initiator: in the HelloAck; responder: in the Hello
   unknown-type         types 12 and 99 when the link opens, then goes on
   unsolicited-peerres  a PeerRes that nobody asked for when the link opens

@@ -1,0 +1,44 @@
+#pragma once
+
+// The C library declares these only when _GNU_SOURCE is defined, and Swift does not define it. Nothing is included, so
+// that no type of the C library seems to come from here; off_t, ssize_t and size_t are written out.
+_Static_assert(sizeof(long) == 8, "off_t is taken for a long of 64 bits");
+extern int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned int flags);
+extern long copy_file_range(
+    int from, long *from_offset, int to, long *to_offset, unsigned long count, unsigned int flags);
+extern const char *strerrorname_np(int code);
+
+// From <linux/fs.h>: the new name must be free.
+static const unsigned int peernode_rename_noreplace = 1;
+
+// From <fcntl.h>: a descriptor that names a file without opening it.
+#if defined(__alpha__) || defined(__sparc__) || defined(__hppa__)
+#error "O_PATH has another value on this processor."
+#endif
+static const int peernode_open_path = 010000000;
+
+// From <sys/stat.h>: leave this time as it is.
+static const long peernode_time_omit = (1l << 30) - 2l;
+
+// getopt_long keeps its state in globals; these are the only ones who touch them.
+#include <getopt.h>
+static inline void peernode_getopt_begin(void) {
+    optind = 0;
+    opterr = 0;
+}
+static inline int peernode_getopt(
+    int count, char **words, const char *letters, const struct option *options, const char **argument
+) {
+    int code = getopt_long(count, words, letters, options, (void *)0);
+    *argument = optarg;
+    return code;
+}
+static inline const char *peernode_getopt_word(char *const *words) { return optind > 0 ? words[optind - 1] : (void *)0; }
+static inline int peernode_getopt_index(void) { return optind; }
+
+// ioctl takes a variable number of arguments.
+#include <sys/ioctl.h>
+static inline int peernode_terminal_columns(int descriptor) {
+    struct winsize size;
+    return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}

@@ -1,1 +1,0 @@
-// Will be filled.

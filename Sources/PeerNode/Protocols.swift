@@ -1,0 +1,48 @@
+internal import Bootstrap
+internal import DDRP
+internal import PeerCore
+internal import PeerRuntime
+internal import UV
+
+/// The protocols of this node. A new one is one entry in `entries`.
+public enum Protocols {
+    /// In the order of the manual.
+    static let entries: [ProtocolEntry] = [
+        ProtocolEntry("bootstrapServer", category: "bootstrap", allowsList: true) { configuration, _ in
+            BootstrapServer(configuration, seed: systemRandom())
+        },
+        ProtocolEntry("ddrp", hasPeers: true) { configuration, node in
+            DDRP(configuration, identity: node.identity, agent: "peernode/\(Node.version)", seed: systemRandom())
+        },
+    ]
+
+    /// The sections of the configuration.
+    public static let all: [ProtocolSection] = entries.map(\.section)
+}
+
+/// A protocol of the node: its section of the configuration, and how its core is made and hosted.
+struct ProtocolEntry: Sendable {
+    let section: ProtocolSection
+    /// Whether the protocol has peers that the operator can list and ban.
+    let hasPeers: Bool
+    /// Makes the core and its host from a checked section of the configuration.
+    let start: @Sendable (String, Record, Node) -> Node.Section
+
+    /// The protocol of the section `name`; `make` makes its core. The category of its log lines is called the same
+    /// unless another is given.
+    init<Core: PeerProtocol & SendableMetatype>(
+        _ name: String, category: String? = nil, allowsList: Bool = false, hasPeers: Bool = false,
+        _ make: @escaping @Sendable (Core.Configuration, Node) -> Core
+    ) where Core.Configuration: Configurable & SendableMetatype {
+        let section = ProtocolSection(name, Core.Configuration.self, category: category, allowsList: allowsList)
+        self.section = section
+        self.hasPeers = hasPeers
+        start = { title, record, node in
+            let core = make(Core.Configuration(record), node)
+            let host = Host(core, name: section.category, runtime: node.runtime)
+            return Node.Section(
+                title: title, name: name, category: section.category, hasPeers: hasPeers, host: host,
+                reconfigure: { host.reconfigure(Core.Configuration($0)) })
+        }
+    }
+}

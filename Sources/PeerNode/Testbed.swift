@@ -1,0 +1,145 @@
+internal import FoundationEssentials
+internal import PeerCore
+internal import PeerCrypto
+internal import PeerRuntime
+public import UV
+
+/// A whole network on this machine in one process: a bootstrap server on 127.0.0.1 and nodes on 127.0.0.2 and so on,
+/// each with its own data folder, one log with a `node` field.
+public final class Testbed {
+    /// What to build.
+    public struct Plan: Sendable {
+        /// Nodes beside the bootstrap server.
+        public let nodes: Int
+        /// The port that all nodes listen on; the bootstrap server has the same one.
+        public let port: UInt16
+        /// The folder for the nodes' data.
+        public let folder: String
+        /// Whether that folder stays.
+        public let keepsFolder: Bool
+        /// Whether the log is for people.
+        public let isText: Bool
+        /// Whether lines for people are coloured.
+        public let isColoured: Bool
+
+        /// A plan.
+        public init(nodes: Int, port: UInt16, folder: String, keepsFolder: Bool, isText: Bool, isColoured: Bool) {
+            self.nodes = nodes
+            self.port = port
+            self.folder = folder
+            self.keepsFolder = keepsFolder
+            self.isText = isText
+            self.isColoured = isColoured
+        }
+    }
+
+    /// Nodes that 127.0.0.0/16 has addresses for, the bootstrap server and round numbers left out.
+    public static let maximumNodes = 1000
+
+    /// Told when an address could not be had.
+    public var listenerRefused: (String) -> Void = { _ in }
+
+    private let plan: Plan
+    private let loop: Loop
+    private let log: Log
+    private var nodes: [(name: String, node: Node)] = []
+    private var locks: [DirectoryLock] = []
+    private var report: Timer?
+    private var isStopping = false
+
+    /// How often a line says who has how many peers.
+    private static let reportInterval: Duration = .seconds(1)
+
+    /// A network that does nothing before `start()`.
+    public init(_ plan: Plan, loop: Loop) {
+        self.plan = plan
+        self.loop = loop
+        log = Log(format: plan.isText ? .text : .json, constant: ["node": "testbed"])
+        log.isColoured = plan.isColoured
+    }
+
+    /// Makes the nodes and starts them. Throws what is wrong in words for the operator.
+    public func start() throws {
+        write(
+            "testbed_started",
+            [
+                "nodes": .count(plan.nodes), "bootstrap": .string("127.0.0.1:\(plan.port)"),
+                "folder": .string(plan.folder),
+            ])
+        let descriptors = raiseDescriptorLimit() / (plan.nodes + 1)
+        try add("bootstrap", ["bootstrapServer": .record(["listen": .string("127.0.0.1:\(plan.port)")])], descriptors)
+        for number in 1...plan.nodes {
+            let host = "127.0.\((number + 1) / 250).\((number + 1) % 250)"
+            let ddrp: Record = [
+                "listen": .string("\(host):\(plan.port)"), "standardPort": .count(plan.port),
+                "bootstrapServers": [.string("127.0.0.1:\(plan.port)")],
+            ]
+            try add("n\(number)", ["ddrp": .record(ddrp)], descriptors)
+        }
+        for (_, node) in nodes { node.start() }
+        report = Timer(loop)
+        report?.start(every: Self.reportInterval) { [unowned self] in tellPeers() }
+    }
+
+    private func add(_ name: String, _ sections: Record, _ descriptors: Int) throws {
+        let folder = "\(plan.folder)/\(name)"
+        let text = (["dataDirectory": .string(folder)] as Record).appending(sections).json
+        let loader = ConfigurationLoader(environment: [:]) { _ throws(SystemError) in Bytes(utf8: text) }
+        let configuration = try loader.load(name)
+        let directory = try DataDirectory(folder)
+        locks.append(try directory.lock())
+        let log = try Log(configuration.node.log, isTerminal: plan.isText, constant: ["node": .string(name)])
+        log.isColoured = plan.isColoured
+        let node = try Node(
+            loop: loop, configuration: configuration, directory: directory, identity: directory.identity().identity,
+            log: log, descriptors: descriptors)
+        node.listenerRefused = { [unowned self] listener, error in listenerRefused("\(name), \(listener): \(error)") }
+        nodes.append((name, node))
+    }
+
+    /// A line about the whole network.
+    private func tellPeers() {
+        let counts = nodes.dropFirst().map { (name: $0.name, peers: $0.node.peersUp) }
+        var fields: Record = [
+            "nodes": .count(counts.count), "least": .count(counts.map(\.peers).min() ?? 0),
+            "most": .count(counts.map(\.peers).max() ?? 0),
+        ]
+        fields["peers"] = .record(Record(counts.map { ($0.name, .count($0.peers)) }))
+        write("testbed_peers", fields)
+    }
+
+    private func write(_ event: String, _ fields: Record) {
+        log.write(LogRecord(.info, event, fields), category: "node", at: loop.wallClock)
+    }
+
+    /// Ends all nodes, then calls `done`. A second call ends them at once.
+    public func stop(reason: String, done: @escaping () -> Void) {
+        report?.close()
+        var left = nodes.count
+        guard left > 0 else { return ended(done) }
+        let isFirst = !isStopping
+        isStopping = true
+        for (_, node) in nodes {
+            node.stop(reason: reason) { [self] in
+                left -= 1
+                if left == 0, isFirst { ended(done) }
+            }
+        }
+    }
+
+    private func ended(_ done: () -> Void) {
+        locks = []
+        nodes = []
+        // What is left behind is in the folder for temporary files.
+        if !plan.keepsFolder { try? FileManager.default.removeItem(atPath: plan.folder) }
+        write("testbed_stopped", [:])
+        done()
+    }
+}
+
+extension Node {
+    /// Peers that are connected now, over all protocols.
+    var peersUp: Int {
+        sections.filter(\.hasPeers).compactMap { $0.host.status().first?.int("peers") }.reduce(0) { $0 + Int($1) }
+    }
+}

@@ -1,0 +1,153 @@
+internal import PeerCore
+internal import UV
+
+/// The files of one host: work on libuv's worker threads, watches on the loop.
+///
+/// Work on one file is carried out in the order in which it was asked for; work on different files side by side.
+final class FileWork {
+    /// A watched folder: the descriptor is waited for on the loop, and read by a worker, since new folders are looked
+    /// into.
+    private final class Watch {
+        var folder: FolderWatch?
+        var poll: Poll?
+        var changed: (FolderID, [RelativePath]) -> Void
+
+        init(_ changed: @escaping (FolderID, [RelativePath]) -> Void) {
+            self.changed = changed
+        }
+    }
+
+    private let loop: Loop
+    let folders: Folders
+    private var watches: [FolderID: Watch] = [:]
+    /// Jobs that wait because an earlier one works on the same folder.
+    private var queues: [FolderID: [() -> Void]] = [:]
+    private var isClosed = false
+
+    init(loop: Loop, folders: Folders) {
+        self.loop = loop
+        self.folders = folders
+    }
+
+    /// Carries `operation` out and calls `done` on the loop. `changed` is told what changes in watched folders.
+    func carryOut(
+        _ operation: StoreOperation, changed: @escaping (FolderID, [RelativePath]) -> Void,
+        done: @escaping (StoreResult) -> Void
+    ) {
+        switch operation {
+        case .watch(let folder): watch(folder, changed, done)
+        case .unwatch(let folder):
+            unwatch(folder)
+            done(.done)
+        case .digest(let source, let algorithm, let key): digest(source, algorithm, key: key, done: done)
+        default: inOrder(operation, done)
+        }
+    }
+
+    /// Changes of a folder keep their order; reading beside them is free to overtake.
+    private func inOrder(_ operation: StoreOperation, _ done: @escaping (StoreResult) -> Void) {
+        let job = { [unowned self, folders] in
+            loop.work({ PeerRuntime.carryOut(operation, in: folders) }) { [weak self] result in
+                done(result)
+                self?.next(operation.folder)
+            }
+        }
+        if queues[operation.folder] == nil {
+            queues[operation.folder] = []
+            job()
+        } else {
+            queues[operation.folder]?.append(job)
+        }
+    }
+
+    private func next(_ folder: FolderID) {
+        guard !isClosed, var queue = queues[folder], !queue.isEmpty else {
+            queues[folder] = nil
+            return
+        }
+        let job = queue.removeFirst()
+        queues[folder] = queue
+        job()
+    }
+
+    /// Hashes in jobs of at most 4 MiB, so that a large file leaves the worker threads to others in between.
+    private func digest(
+        _ source: DigestSource, _ algorithm: DigestAlgorithm, key: Bytes?, done: @escaping (StoreResult) -> Void
+    ) {
+        let work = DigestWork(source, algorithm, key: key, in: folders)
+        func step() {
+            loop.work({ work.advance() }) { result in
+                if let result { done(result) } else { step() }
+            }
+        }
+        step()
+    }
+
+    private func watch(
+        _ folder: FolderID, _ changed: @escaping (FolderID, [RelativePath]) -> Void,
+        _ done: @escaping (StoreResult) -> Void
+    ) {
+        guard watches[folder] == nil else { return done(.done) }
+        guard let path = folders[folder] else { return done(.failed(.notFound)) }
+        let watch = Watch(changed)
+        watches[folder] = watch
+        loop.work({ Result { () throws(SystemError) in try FolderWatch(path) } }) { [weak self] result in
+            guard let self, watches[folder] === watch else { return done(.failed(.disconnected)) }
+            switch result {
+            case .failure(let error):
+                watches[folder] = nil
+                done(.failed(error))
+            case .success(let found):
+                watch.folder = found
+                watch.poll = try? Poll(loop, descriptor: found.descriptor)
+                wait(for: watch, of: folder)
+                done(.done)
+            }
+        }
+    }
+
+    private func wait(for watch: Watch, of folder: FolderID) {
+        watch.poll?.start(.readable) { [weak self] in self?.read(watch, of: folder) }
+    }
+
+    private func read(_ watch: Watch, of folder: FolderID) {
+        guard let found = watch.folder else { return }
+        watch.poll?.stop()
+        loop.work({ Result { () throws(SystemError) in try found.read() } }) { [weak self] result in
+            guard let self, watches[folder] === watch else { return }
+            // What cannot be read any more is scanned again, as is too much to say.
+            let paths = (try? result.get()) ?? []
+            if case .success(let told?) = result, told.isEmpty {
+                // Hidden names only: nothing that concerns the core.
+            } else {
+                watch.changed(folder, paths)
+            }
+            found.isLost ? unwatch(folder) : wait(for: watch, of: folder)
+        }
+    }
+
+    private func unwatch(_ folder: FolderID) {
+        watches.removeValue(forKey: folder)?.poll?.close()
+    }
+
+    func close() {
+        isClosed = true
+        for folder in Array(watches.keys) { unwatch(folder) }
+        queues = [:]
+    }
+}
+
+extension StoreOperation {
+    /// The folder that the work is in.
+    fileprivate var folder: FolderID {
+        switch self {
+        case .scan(let folder, _, _, _), .watch(let folder), .unwatch(let folder), .freeSpace(let folder): folder
+        case .inspect(let file), .readAt(let file, _, _), .writeAt(let file, _, _), .allocate(let file, _),
+            .truncate(let file, _), .save(let file, _), .rename(let file, _, _), .copyRange(let file, _, _, _, _),
+            .move(let file, _), .remove(let file), .setTimes(let file, _):
+            file.folder
+        case .sync(let files): files.first?.folder ?? FolderID("")
+        case .digest: FolderID("")
+        }
+    }
+}

@@ -1,0 +1,83 @@
+public import PeerCore
+
+/// The folders that the configuration hands to the cores, and the way to what is in them.
+///
+/// A configured folder may be a link. Below it every component is opened by itself from the descriptor of the one
+/// before, and links are not followed: a link that somebody swaps in at any moment cannot lead out.
+public struct Folders: Sendable {
+    private let paths: [FolderID: String]
+
+    /// Folders and their absolute paths.
+    public init(_ paths: [FolderID: String]) {
+        self.paths = paths
+    }
+
+    /// The path of a folder; nil when the configuration has none of that name.
+    public subscript(folder: FolderID) -> String? { paths[folder] }
+
+    /// The names of all folders.
+    public var names: some Collection<FolderID> { paths.keys }
+
+    /// A folder of the configuration, or the one at `path` below it; made when it is missing and `making`.
+    func open(
+        _ folder: FolderID, _ path: RelativePath? = nil, making: Bool = false
+    ) throws(SystemError) -> Descriptor {
+        guard let root = paths[folder] else { throw .notFound }
+        return try Descriptor.folder(at: root).open(path, making: making)
+    }
+
+    /// The folder that a file is in; made when it is missing and `making`.
+    func openFolder(of file: FileName, making: Bool = false) throws(SystemError) -> Descriptor {
+        try open(file.folder, file.path.parent, making: making)
+    }
+
+    /// The file, opened.
+    func openFile(_ file: FileName, _ access: Descriptor.Access) throws(SystemError) -> Descriptor {
+        let makes = access != .read && access != .write
+        return try openFolder(of: file, making: makes).openFile(file.path.name, access)
+    }
+
+    /// Makes sure that the names of these files, and those of the folders on the way to them, are on the disk.
+    func syncFolders(of files: some Sequence<FileName>) throws(SystemError) {
+        var open: [FolderID: Set<RelativePath?>] = [:]
+        for file in files {
+            var place = file.path.parent
+            while open[file.folder, default: []].insert(place).inserted, place != nil { place = place?.parent }
+        }
+        let all = open.flatMap { (folder, places) in places.map { (folder, $0) } }
+        try forEach(of: all) { (place) throws(SystemError) in try self.open(place.0, place.1).syncFolder() }
+    }
+}
+
+/// Does `body` for each element, also after one has failed; the first error counts.
+func forEach<Element>(
+    of elements: [Element], _ body: (Element) throws(SystemError) -> Void
+) throws(SystemError) {
+    var first: SystemError?
+    for element in elements {
+        do throws(SystemError) {
+            try body(element)
+        } catch {
+            first = first ?? error
+        }
+    }
+    if let first { throw first }
+}
+
+extension Descriptor {
+    /// The folder at `path` below this one, component by component; the missing are made when `making`.
+    consuming func open(_ path: RelativePath?, making: Bool = false) throws(SystemError) -> Descriptor {
+        var folder = self
+        for name in path?.components ?? [] { folder = try folder.openFolder(name, making: making) }
+        return folder
+    }
+
+    private func openFolder(_ name: String, making: Bool) throws(SystemError) -> Descriptor {
+        do throws(SystemError) {
+            return try openFolder(name)
+        } catch  where error == .notFound && making {
+            try makeFolder(name)
+            return try openFolder(name)
+        }
+    }
+}

@@ -1,0 +1,63 @@
+public import PeerCore
+
+/// Why a file could not go on into a socket.
+public enum SendFailure: Error, Hashable, Sendable {
+    /// The socket takes no more now: wait until it can be written.
+    case wouldBlock
+    /// The file, or the connection, failed.
+    case failed(SystemError)
+}
+
+/// A part of a file on its way into a socket (`sendFile`).
+///
+/// It may go from one thread to another between two calls; it must never be used by two at once.
+public final class SendingFile: @unchecked Sendable {
+    /// Octets of the whole file when it was opened.
+    public let size: UInt64
+    /// Octets of the range that are still to be sent.
+    public private(set) var remaining: UInt64
+    private var position: UInt64
+    private let file: Descriptor
+
+    /// Opens `count` octets of the file from `offset`. `.endOfFile` when the file has fewer.
+    public init(_ name: FileName, offset: UInt64, count: UInt64, in folders: Folders) throws(SystemError) {
+        let opened = try folders.openFile(name, .read)
+        let size = try opened.status().size
+        guard offset <= size, count <= size - offset else { throw .endOfFile }
+        self.size = size
+        position = offset
+        remaining = count
+        file = opened
+    }
+
+    /// The open file, for `sendfile(2)` elsewhere; closed when this object goes.
+    public var descriptor: Int32 { file.number }
+
+    /// Moves at most `count` octets into `socket`; the number that the system took, 0 only when nothing remains.
+    ///
+    /// `.endOfFile` when somebody has cut the file meanwhile: the octets that were announced cannot be sent any more.
+    /// `EINVAL` when the file system cannot hand pages to a socket: then `read` and an ordinary send.
+    public func sendSome(to socket: Int32, count: Int) -> Result<Int, SendFailure> {
+        let wanted = Int(min(remaining, UInt64(max(count, 0))))
+        guard wanted > 0 else { return .success(0) }
+        let result = file.send(wanted, from: position, to: socket)
+        guard case .success(let sent) = result else { return result }
+        if sent == 0 { return .failure(.failed(.endOfFile)) }
+        advance(UInt64(sent))
+        return result
+    }
+
+    /// The next octets, `count` at most and at least one unless nothing remains; they count as sent.
+    public func read(_ count: Int) throws(SystemError) -> Bytes {
+        let wanted = Int(min(remaining, UInt64(max(count, 0))))
+        let octets = try file.read(count: wanted, at: position)
+        if octets.count == 0, wanted > 0 { throw .endOfFile }
+        advance(UInt64(octets.count))
+        return octets
+    }
+
+    private func advance(_ count: UInt64) {
+        position += count
+        remaining -= count
+    }
+}

@@ -1,0 +1,214 @@
+public import PeerCore
+public import UV
+
+/// What the hosts of one node share: the loop and its clock, limits, bans, rows and the log.
+public final class Runtime {
+    /// The loop that everything runs on.
+    public let loop: Loop
+    /// Where log lines go.
+    public let log: Log
+    /// Durable rows; nil when the node keeps none.
+    public let rows: RowStore?
+    /// Blocks of addresses that are kept away.
+    public let bans = BanList()
+    /// Limits for all protocols together, and what they count.
+    public let limits: Limits
+    /// Lateness of the loop.
+    public let lag = LoopLag()
+    /// Carries out what a core asks of the node itself; the node sets it.
+    public var nodeCommand: (CommandID, Command, any HostReference) -> Void = { id, _, host in
+        host.deliver(.answered(id, Reply([], .refused("the node takes no commands"))))
+    }
+    /// Told when an address to listen on could not be had.
+    public var listenerRefused: (ListenerID, SystemError) -> Void = { _, _ in }
+    /// Told after a ban was set or lifted, for its row.
+    public var banChanged: (IPPrefix, Ban?) -> Void = { _, _ in }
+
+    private(set) var hosts: [any HostReference] = []
+    private var waiting: [any HostReference] = []
+    private var prepare: Prepare?
+    private var idle: Idle?
+    private var tick: Timer?
+    private var rates: Timer?
+    private var interfaceTimer: Timer?
+    private var interfaces: [IPAddress] = []
+    private var lastAwake: Instant
+    private var isWaitingForRate = false
+
+    /// The loop is looked at once a second, which finds the time in which it stood still.
+    private static let tickInterval: Duration = .seconds(1)
+    /// More than this beyond a tick is told to the cores as a gap.
+    private static let tolerance: Duration = .milliseconds(500)
+    /// How often the machine's addresses are compared.
+    private static let interfaceInterval: Duration = .seconds(30)
+
+    /// A runtime on `loop`.
+    public init(loop: Loop, log: Log, rows: RowStore?, limits: Limits) {
+        self.loop = loop
+        self.log = log
+        self.rows = rows
+        self.limits = limits
+        self.lastAwake = loop.instant
+        prepare = Prepare(loop) { [unowned self] in finishTurn() }
+        idle = Idle(loop) { [unowned self] in resumeWaiting() }
+        tick = Timer(loop)
+        tick?.unreference()
+        tick?.start(every: Self.tickInterval) { [unowned self] in ticked() }
+        rates = Timer(loop)
+        rates?.unreference()
+        interfaces = interfaceAddresses()
+        interfaceTimer = Timer(loop)
+        interfaceTimer?.unreference()
+        interfaceTimer?.start(every: Self.interfaceInterval) { [unowned self] in compareInterfaces() }
+    }
+
+    /// Closes what the runtime itself holds open; its hosts must be closed before.
+    public func close() {
+        prepare?.close()
+        idle?.close()
+        tick?.close()
+        rates?.close()
+        interfaceTimer?.close()
+        (prepare, idle, tick, rates, interfaceTimer) = (nil, nil, nil, nil, nil)
+        hosts = []
+    }
+
+    /// The host of the section `name`.
+    public func host(_ name: String) -> (any HostReference)? {
+        hosts.first { $0.name == name }
+    }
+
+    func add(_ host: any HostReference) {
+        hosts.append(host)
+        host.deliver(.interfaces(interfaces))
+    }
+
+    func remove(_ host: any HostReference) {
+        hosts.removeAll { $0 === host }
+    }
+
+    /// Both clocks for an input. Tells every host first when the loop has stood still.
+    func moment() -> Moment {
+        let now = loop.now
+        let gap = now.instant - lastAwake
+        if gap > Self.tickInterval + Self.tolerance {
+            lastAwake = now.instant
+            lag.record(gap - Self.tickInterval)
+            for host in hosts { host.deliverFirst(.resumed(gap: gap)) }
+        }
+        return now
+    }
+
+    /// Lets `host` go on with its inputs in the next turn of the loop.
+    func continueLater(_ host: any HostReference) {
+        waiting.append(host)
+        idle?.start()
+    }
+
+    /// Sets or lifts a ban for all protocols.
+    public func ban(_ prefix: IPPrefix, _ ban: Ban?) {
+        bans[prefix] = ban
+        banChanged(prefix, ban)
+    }
+
+    private func resumeWaiting() {
+        idle?.stop()
+        let ready = waiting
+        waiting = []
+        for host in ready { host.drain() }
+    }
+
+    /// All that the turn wants to send goes out in one write for each connection, and one commit takes its rows.
+    private func finishTurn() {
+        for host in hosts { host.flush() }
+        rows?.commit()
+    }
+
+    /// A connection waits for the next slice of a limited rate.
+    func waitForRate() {
+        guard !isWaitingForRate else { return }
+        isWaitingForRate = true
+        rates?.start(at: loop.instant + .seconds(1) / Limits.slicesPerSecond) { [unowned self] in
+            isWaitingForRate = false
+            limits.refillRates()
+            for host in hosts { host.resumeRates() }
+        }
+    }
+
+    private func ticked() {
+        let now = loop.instant
+        lag.record(max(.zero, (now - lastAwake) - Self.tickInterval))
+        _ = moment()
+        lastAwake = now
+        limits.refill()
+    }
+
+    private func compareInterfaces() {
+        let current = interfaceAddresses()
+        guard current != interfaces else { return }
+        interfaces = current
+        for host in hosts { host.deliver(.interfaces(current)) }
+    }
+}
+
+/// A host whatever its core is.
+public protocol HostReference: AnyObject {
+    /// The name of the core's section in the configuration, which is also its category in the log.
+    var name: String { get }
+    /// Gives the core its first input.
+    func start()
+    /// Queues an input and lets the core work.
+    func deliver(_ input: Input)
+    /// Queues an input before all others.
+    func deliverFirst(_ input: Input)
+    /// Lets the core work through its inputs.
+    func drain()
+    /// Writes what waits on the connections of the turn.
+    func flush()
+    /// Lets connections go on that waited for a limited rate.
+    func resumeRates()
+    /// The core's own status.
+    func status() -> [Record]
+    /// Numbers of connections and octets for the heartbeat.
+    var counters: HostCounters { get }
+    /// Hands a command of the operator to the core; `answer` is called for each reply. Gives the ID for `cancel`.
+    func command(_ command: Command, _ answer: @escaping (Reply) -> Void) -> CommandID
+    /// Nobody waits for the answer any more.
+    func cancel(_ id: CommandID)
+    /// Level of the core's log lines.
+    var logLevel: LogLevel { get set }
+    /// Ends the connections and listeners that are left.
+    func close()
+}
+
+/// What a host has counted.
+public struct HostCounters: Sendable {
+    /// Connections that are open now.
+    public var connections = 0
+    /// Octets over all connections and datagrams so far.
+    public var traffic = Traffic()
+    /// Inputs that the core has handled.
+    public var inputs: UInt64 = 0
+    /// When octets came last.
+    public var lastReceived: Instant?
+}
+
+/// How late the loop was, over the time since the last heartbeat.
+public final class LoopLag {
+    private var samples: [Duration] = []
+    /// More than the samples of a heartbeat that is ten minutes long.
+    private static let capacity = 1024
+
+    func record(_ lag: Duration) {
+        if samples.count == Self.capacity { samples.removeFirst(Self.capacity / 2) }
+        samples.append(lag)
+    }
+
+    /// Median and maximum since the last call.
+    public func take() -> (median: Duration, maximum: Duration) {
+        defer { samples = [] }
+        let sorted = samples.sorted()
+        guard let last = sorted.last else { return (.zero, .zero) }
+        return (sorted[sorted.count / 2], last)
+    }
+}

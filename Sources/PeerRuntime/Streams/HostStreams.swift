@@ -1,0 +1,258 @@
+internal import PeerCore
+internal import UV
+
+// MARK: - Listening
+
+extension Host {
+    /// Connections that may wait to be accepted; the system cuts it to its own limit.
+    private static var backlog: Int32 { 1024 }
+
+    func listen(_ listener: ListenerID, on address: ListenAddress, _ kind: Effect.ListenerKind) {
+        precondition(
+            streams.listeners[listener] == nil && datagramSockets[listener] == nil,
+            "listener \(listener) is open already")
+        do throws(UVError) {
+            switch (address, kind) {
+            case (.ip(let address), .stream): try listenTCP(listener, on: address)
+            case (.unix(let path), .stream): try listenUnix(listener, path: path)
+            case (.ip(let address), .datagram): try openUDP(listener, on: address)
+            case (.unix, .datagram): throw UVError.notSupported
+            }
+        } catch {
+            deliver(.refused(listener, error.systemError))
+            runtime.listenerRefused(listener, error.systemError)
+        }
+    }
+
+    private func listenTCP(_ listener: ListenerID, on address: SocketAddress) throws(UVError) {
+        let socket = try TCP(runtime.loop)
+        do throws(UVError) {
+            try socket.bind(address, v6Only: address.ip != .anyV6)
+            try socket.listen(backlog: Self.backlog) { [unowned self, unowned socket] error in
+                if let error { return report(listener, error) }
+                accept(from: socket, on: listener)
+            }
+        } catch {
+            socket.close()
+            throw error
+        }
+        streams.listeners[listener] = socket
+        deliver(.listening(listener, .ip(socket.localAddress ?? address)))
+    }
+
+    private func listenUnix(_ listener: ListenerID, path: String) throws(UVError) {
+        let socket = try Pipe(runtime.loop)
+        do throws(UVError) {
+            removeDeadSocket(path)
+            try socket.bind(path: path)
+            try socket.listen(backlog: Self.backlog) { [unowned self, unowned socket] error in
+                guard error == nil, let client = try? socket.accept() else { return }
+                open(client, on: listener, local: .none, remote: .none)
+            }
+        } catch {
+            socket.close()
+            throw error
+        }
+        streams.listeners[listener] = socket
+        deliver(.listening(listener, .unix(path: path)))
+    }
+
+    private func accept(from socket: TCP, on listener: ListenerID) {
+        do throws(UVError) {
+            let client = try socket.accept()
+            guard let remote = client.remoteAddress, let local = client.localAddress else { return client.close() }
+            if runtime.bans.ban(of: remote.ip, at: runtime.loop.wallClock) != nil { return client.reset() }
+            if let limit = runtime.limits.broken(by: remote.ip) {
+                client.reset()
+                return reportLimit(limit.key, limit.value, remote)
+            }
+            open(client, on: listener, local: local, remote: remote)
+        } catch {
+            report(listener, error)
+        }
+    }
+
+    private func open(_ client: Stream, on listener: ListenerID, local: SocketAddress, remote: SocketAddress) {
+        let connection = add(client, id: effects.nextConnectionID(), remote: remote, isAccepted: true)
+        deliver(.accepted(connection.id, on: listener, local: local, remote: remote))
+        connection.startReading()
+    }
+
+    private func report(_ listener: ListenerID, _ error: UVError) {
+        runtime.log.write(
+            LogRecord(.warn, "accept_failed", ["listener": .text(listener), "error": .text(error.systemError)]),
+            category: name, at: runtime.loop.wallClock)
+    }
+
+    private func reportLimit(_ key: String, _ value: Int, _ remote: SocketAddress) {
+        runtime.log.write(
+            LogRecord(
+                .warn, "limit_hit", ["setting": "/limits/\(key)", "value": .count(value), "address": .text(remote)],
+                "a connection was refused to protect this node"), category: name, at: runtime.loop.wallClock)
+    }
+
+    func unlisten(_ listener: ListenerID) {
+        streams.listeners.removeValue(forKey: listener)?.close()
+        datagramSockets.removeValue(forKey: listener)?.close()
+    }
+}
+
+// MARK: - Dialling
+
+extension Host {
+    func connect(_ id: ConnectionID, to destination: Destination, from local: IPAddress?, timeout: Duration) {
+        guard runtime.limits.takeDial() else { return deliver(.closed(id, .limit, Traffic())) }
+        let timer = Timer(runtime.loop)
+        streams.dials[id] = StreamTable.Dial(socket: nil, timer: timer)
+        timer.start(at: runtime.loop.instant + timeout) { [unowned self] in endDial(id, .timeout) }
+        switch destination {
+        case .address(let address): dial(id, address, from: local)
+        case .name(let host, let port):
+            runtime.loop.resolve(host) { [weak self] addresses in
+                guard let self, streams.dials[id] != nil else { return }
+                // One family must do when we are bound to an address of it.
+                let usable = addresses.first { local == nil || ($0.v4 == nil) == (local?.v4 == nil) }
+                guard let usable else { return endDial(id, .unresolved) }
+                dial(id, SocketAddress(usable, port), from: local)
+            }
+        }
+    }
+
+    private func dial(_ id: ConnectionID, _ address: SocketAddress, from local: IPAddress?) {
+        if runtime.bans.ban(of: address.ip, at: runtime.loop.wallClock) != nil { return endDial(id, .banned) }
+        do throws(UVError) {
+            let socket = try TCP(runtime.loop)
+            streams.dials[id]?.socket = socket
+            if let local { try socket.bind(SocketAddress(local, 0)) }
+            try socket.connect(to: address) { [unowned self, unowned socket] error in
+                if let error { return endDial(id, error.closeReason) }
+                connected(id, socket, address)
+            }
+        } catch {
+            endDial(id, error.closeReason)
+        }
+    }
+
+    private func connected(_ id: ConnectionID, _ socket: TCP, _ address: SocketAddress) {
+        guard let dial = streams.dials.removeValue(forKey: id) else { return }
+        dial.timer.close()
+        let connection = add(socket, id: id, remote: address, isAccepted: false)
+        deliver(.connected(id, local: socket.localAddress ?? .none, remote: address))
+        connection.startReading()
+    }
+
+    private func endDial(_ id: ConnectionID, _ reason: CloseReason) {
+        guard let dial = streams.dials.removeValue(forKey: id) else { return }
+        dial.timer.close()
+        dial.socket?.close()
+        deliver(.closed(id, reason, Traffic()))
+    }
+
+    /// Ends a connection, or a dial that has not ended yet.
+    func abort(_ id: ConnectionID, _ reason: CloseReason) {
+        if let connection = streams[id] { return connection.abort(reason) }
+        endDial(id, reason)
+    }
+}
+
+// MARK: - Connections
+
+extension Host: ConnectionOwner {
+    private func add(_ stream: Stream, id: ConnectionID, remote: SocketAddress, isAccepted: Bool) -> Connection {
+        if remote.ip.isLoopback, remote != .none, let tcp = stream as? TCP {
+            // The system's default may be paced (BBR), which slows loopback to a third (decision 9).
+            _ = runtime.limits.values.loopbackCongestionControl.first { tcp.setCongestionControl($0) }
+        }
+        let connection = Connection(id, stream, remote: remote, owner: self)
+        streams[id] = connection
+        if remote != .none { runtime.limits.opened(remote.ip, isAccepted: isAccepted) }
+        countConnections(1)
+        return connection
+    }
+
+    func wantsFlush(_ connection: Connection) {
+        streams.waitingForFlush.append(connection)
+    }
+
+    /// Writes what waits on the connections of the turn.
+    public func flush() {
+        guard !streams.waitingForFlush.isEmpty else { return }
+        let waiting = streams.waitingForFlush
+        streams.waitingForFlush = []
+        for connection in waiting { connection.flush() }
+    }
+
+    func buffered(_ change: Int) {
+        runtime.limits.bufferedBytes += change
+        guard change > 0, runtime.limits.bufferedBytes > runtime.limits.values.maxBufferedBytes else { return }
+        // The slowest reader of this protocol makes room.
+        guard let slowest = streams.open.max(by: { $0.queuedBytes < $1.queuedBytes }) else { return }
+        reportLimit("maxBufferedBytes", runtime.limits.values.maxBufferedBytes, slowest.remote)
+        slowest.abort(.limit)
+    }
+
+    var downloadAllowance: Int { runtime.limits.downloadAllowance }
+
+    var uploadAllowance: Int { runtime.limits.uploadAllowance }
+
+    func waitForRate(_ connection: Connection) {
+        streams.waitingForRate.append(connection)
+        runtime.waitForRate()
+    }
+
+    /// Lets connections go on that waited for a limited rate.
+    public func resumeRates() {
+        let waiting = streams.waitingForRate
+        streams.waitingForRate = []
+        for connection in waiting { connection.resumeRate() }
+    }
+
+    func closed(_ connection: Connection, _ reason: CloseReason) {
+        streams[connection.id] = nil
+        if connection.remote != .none { runtime.limits.closed(connection.remote.ip) }
+        countConnections(-1)
+        deliver(.closed(connection.id, reason, connection.traffic))
+    }
+
+    /// Ends everything that is open, without telling the core.
+    func closeSockets() {
+        for listener in streams.listeners.values { listener.close() }
+        for socket in datagramSockets.values { socket.close() }
+        for dial in streams.dials.values {
+            dial.timer.close()
+            dial.socket?.close()
+        }
+        for connection in streams.open { connection.abort(.shutdown) }
+        streams.listeners = [:]
+        datagramSockets = [:]
+        streams.dials = [:]
+    }
+}
+
+// MARK: - Datagrams
+
+extension Host {
+    private func openUDP(_ listener: ListenerID, on address: SocketAddress) throws(UVError) {
+        let socket = try UDP(runtime.loop, bind: address)
+        socket.startReceiving(
+            { [unowned self] bytes, source in
+                count(received: bytes.count)
+                if runtime.bans.ban(of: source.ip, at: runtime.loop.wallClock) != nil { return }
+                deliver(.datagram(bytes, on: listener, from: source))
+            },
+            onError: { [unowned self] error in
+                runtime.log.write(
+                    LogRecord(
+                        .warn, "receive_failed", ["listener": .text(listener), "error": .text(error.systemError)]),
+                    category: name, at: runtime.loop.wallClock)
+            })
+        datagramSockets[listener] = socket
+        deliver(.listening(listener, .ip(socket.localAddress ?? address)))
+    }
+
+    func sendDatagram(_ bytes: Bytes, from listener: ListenerID, to address: SocketAddress) {
+        guard runtime.bans.ban(of: address.ip, at: runtime.loop.wallClock) == nil else { return }
+        count(sent: bytes.count)
+        datagramSockets[listener]?.send(bytes, to: address)
+    }
+}

@@ -1,0 +1,30 @@
+internal import PeerCore
+internal import UV
+
+/// The listeners, dials and connections of one host.
+struct StreamTable {
+    /// A dial that has not ended yet.
+    struct Dial {
+        /// The socket; nil while the name is looked up.
+        var socket: TCP?
+        let timer: Timer
+    }
+
+    /// Open listeners.
+    var listeners: [ListenerID: Stream] = [:]
+    /// Dials under way.
+    var dials: [ConnectionID: Dial] = [:]
+    /// Connections that have something to send at the end of this turn.
+    var waitingForFlush: [Connection] = []
+    /// Connections that wait for the next slice of a limited rate.
+    var waitingForRate: [Connection] = []
+    private var connections: [ConnectionID: Connection] = [:]
+
+    /// Open connections.
+    var open: [Connection] { Array(connections.values) }
+
+    subscript(id: ConnectionID) -> Connection? {
+        get { connections[id] }
+        set { connections[id] = newValue }
+    }
+}

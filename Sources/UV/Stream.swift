@@ -1,0 +1,143 @@
+internal import CUV
+internal import Glibc
+public import PeerCore
+
+/// What a stream has to say.
+public enum StreamEvent {
+    /// Octets came.
+    case received(Bytes)
+    /// The other side has sent all that it will send.
+    case ended
+    /// The connection broke.
+    case failed(UVError)
+}
+
+/// A connection: TCP or a Unix socket. Writing never queues inside libuv: what the system does not take stays with the
+/// caller, who is told when there is room.
+public class Stream: Handle {
+    private var onEvent: ((StreamEvent) -> Void)?
+    private var writable: Poll?
+    private var writableDescriptor: Int32 = -1
+
+    final var stream: UnsafeMutablePointer<uv_stream_t> { raw.assumingMemoryBound(to: uv_stream_t.self) }
+
+    /// The descriptor of the socket, -1 when there is none.
+    public final var descriptor: Int32 {
+        var descriptor: uv_os_fd_t = -1
+        guard !isClosed, uv_fileno(handle, &descriptor) == 0 else { return -1 }
+        return descriptor
+    }
+
+    /// Reads until told otherwise.
+    public final func startReading(_ onEvent: @escaping (StreamEvent) -> Void) {
+        guard !isClosed else { return }
+        self.onEvent = onEvent
+        let status = uv_read_start(stream, giveReadBuffer, handOver)
+        if status != 0 { onEvent(.failed(UVError(status))) }
+    }
+
+    /// Leaves further octets with the system.
+    public final func stopReading() {
+        guard !isClosed else { return }
+        uv_read_stop(stream)
+    }
+
+    /// Writes as much of `parts` as the system takes now, in one call; gives the number of octets, 0 when there is no
+    /// room.
+    public final func write(_ parts: [Bytes]) throws(UVError) -> Int {
+        guard !isClosed else { throw UVError(UV_EBADF.rawValue) }
+        let status = withBuffers(of: parts[...]) { uv_try_write(stream, $0.baseAddress, UInt32($0.count)) }
+        if status < 0, UVError(status).isTryAgain { return 0 }
+        return Int(try check(status))
+    }
+
+    /// Calls `handler` once, when there is room to write.
+    public final func whenWritable(_ handler: @escaping () -> Void) throws(UVError) {
+        if writable == nil {
+            // libuv owns the socket's own descriptor; a second one can be watched beside it.
+            let second = dup(descriptor)
+            guard second >= 0 else { throw UVError(-errno) }
+            writableDescriptor = second
+            writable = try Poll(loop, descriptor: second)
+        }
+        writable?.start(.writable) { [weak self] in
+            self?.writable?.stop()
+            handler()
+        }
+    }
+
+    /// Ends our side after what was written; the other side can go on.
+    public final func shutdown() {
+        guard !isClosed else { return }
+        let request = UnsafeMutablePointer<uv_shutdown_t>.allocate(capacity: 1)
+        let status = uv_shutdown(request, stream) { request, _ in request?.deallocate() }
+        if status != 0 { request.deallocate() }
+    }
+
+    /// Listens; `handler` is called for each connection that can be accepted.
+    public final func listen(backlog: Int32, _ handler: @escaping (UVError?) -> Void) throws(UVError) {
+        onEvent = { event in
+            if case .failed(let error) = event { handler(error) } else { handler(nil) }
+        }
+        try check(
+            uv_listen(stream, backlog) { server, status in
+                Stream.object(server!).onEvent?(status == 0 ? .ended : .failed(UVError(status)))
+            })
+    }
+
+    /// Takes the next connection of a listening stream over.
+    func take(into client: Stream) throws(UVError) {
+        try check(uv_accept(stream, client.stream))
+    }
+
+    override func dropHandlers() {
+        onEvent = nil
+        writable?.close()
+        writable = nil
+        // Closed after libuv has taken it out of its set, which `Poll.close` does at once.
+        if writableDescriptor >= 0 { Glibc.close(writableDescriptor) }
+        writableDescriptor = -1
+    }
+
+    fileprivate func didRead(_ count: Int) {
+        switch count {
+        case 0: break
+        case 1...: onEvent?(.received(Bytes(Array(loop.readBuffer[..<count]))))
+        default:
+            let error = UVError(Int32(count))
+            uv_read_stop(stream)
+            onEvent?(error == .endOfFile ? .ended : .failed(error))
+        }
+    }
+}
+
+private let giveReadBuffer:
+    @convention(c) (UnsafeMutablePointer<uv_handle_t>?, Int, UnsafeMutablePointer<uv_buf_t>?) -> Void = {
+        handle, _, buffer in
+        let memory = Handle.object(handle!).loop.readBuffer
+        buffer!.pointee = uv_buf_init(memory.baseAddress?.assumingMemoryBound(to: CChar.self), UInt32(memory.count))
+    }
+
+private let handOver: @convention(c) (UnsafeMutablePointer<uv_stream_t>?, Int, UnsafePointer<uv_buf_t>?) -> Void = {
+    stream, count, _ in
+    Stream.object(stream!).didRead(count)
+}
+
+/// At most this many parts go into one write (IOV_MAX is 1024; the gain ends long before).
+let maximumParts = 64
+
+/// Calls `body` with the addresses of all parts, valid during the call.
+func withBuffers<Result>(of parts: ArraySlice<Bytes>, _ body: (UnsafeBufferPointer<uv_buf_t>) -> Result) -> Result {
+    func collect(_ rest: ArraySlice<Bytes>, _ buffers: inout [uv_buf_t]) -> Result {
+        guard let part = rest.first, buffers.count < maximumParts else { return buffers.withUnsafeBufferPointer(body) }
+        return part.storage.withUnsafeBufferPointer { octets in
+            let start = octets.baseAddress.map { $0 + part.range.lowerBound }
+            let base = UnsafeMutableRawPointer(mutating: start)?.assumingMemoryBound(to: CChar.self)
+            buffers.append(uv_buf_init(base, UInt32(part.count)))
+            return collect(rest.dropFirst(), &buffers)
+        }
+    }
+    var buffers: [uv_buf_t] = []
+    buffers.reserveCapacity(min(parts.count, maximumParts))
+    return collect(parts, &buffers)
+}
