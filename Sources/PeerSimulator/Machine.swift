@@ -68,6 +68,17 @@ final class Machine {
         for folder in folders.values { folder.watches.removeAll() }
     }
 
+    /// Lets go of everything, so that nothing refers to itself any more.
+    func dissolve() {
+        for folder in folders.values { folder.watches.removeAll() }
+        for seat in process?.seats ?? [] {
+            for end in seat.connections.values { end.unlink() }
+        }
+        process?.dissolve()
+        process = nil
+        sockets.closeAll(.power)
+    }
+
     func folder(_ id: FolderID, quota: UInt64) -> Folder {
         if let folder = folders[id] { return folder }
         let folder = Folder(quota: quota) { [unowned self] in wallClock }

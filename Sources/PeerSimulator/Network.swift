@@ -57,7 +57,7 @@ extension World {
         guard case .ip(let bound) = socket.address, bytes.count <= Self.largestDatagram,
             !source.isBanned(address.ip), let target = machine(at: address.ip, from: source),
             let ip = bound.ip.isUnspecified ? source.localAddress(toward: address.ip) : bound.ip,
-            (ip.v4 == nil) == (address.ip.v4 == nil), !chance(source === target ? 0 : network.loss)
+            source.canReach(address.ip, from: ip), !chance(source === target ? 0 : network.loss)
         else {
             datagrams.lost += 1
             return
@@ -95,6 +95,11 @@ extension World {
 
 extension Machine {
     func isLocal(_ address: IPAddress) -> Bool { address.isLoopback || addresses.contains(address) }
+
+    /// Whether packets from `local` can go to `target` at all: the same family, and loopback stays on the machine.
+    func canReach(_ target: IPAddress, from local: IPAddress) -> Bool {
+        (local.v4 == nil) == (target.v4 == nil) && (!local.isLoopback || isLocal(target) || target.isUnspecified)
+    }
 
     /// The own address from which packets to `target` leave; nil when there is no way to such addresses.
     func localAddress(toward target: IPAddress) -> IPAddress? {

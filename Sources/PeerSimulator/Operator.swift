@@ -51,6 +51,7 @@ extension Simulator {
         let socket = BareSocket(machine(node))
         let end = StreamEnd(socket, local: .none, remote: .none)
         socket.end = end
+        world.bareSockets.append(socket)
         switch address {
         case .ip(let address): end.dial(.address(address), from: nil, timeout: .seconds(10))
         case .unix(let path): end.dial(path: path)
@@ -93,6 +94,11 @@ public final class BareSocket: StreamOwner {
     /// Closes it with a reset.
     public func reset() {
         end?.close(.operatorRequest, resetting: true)
+    }
+
+    func dissolve() {
+        end?.unlink()
+        end = nil
     }
 
     var isAlive: Bool { true }

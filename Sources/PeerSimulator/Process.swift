@@ -42,7 +42,9 @@ final class Process {
     func tellInterfaces() {
         for seat in seats {
             enqueue(.interfaces(machine.addresses), for: seat)
-            for end in seat.connections.values { end.isStranded = !machine.isLocal(end.local.ip) }
+            for end in seat.connections.values where end.local != .none {
+                end.isStranded = !machine.isLocal(end.local.ip)
+            }
         }
         drain()
     }
@@ -65,7 +67,7 @@ final class Process {
         dissolve()
     }
 
-    /// Lets go of everything, so that nothing refers to itself any more.
+    /// Lets go of everything. Ends whose other side lives on are kept by that one, to answer for the dead.
     func dissolve() {
         isAlive = false
         for seat in seats {

@@ -42,7 +42,7 @@ extension StreamEnd {
         guard phase == .dialing else { return }
         guard !machine.isBanned(address.ip) else { return fail(.banned) }
         guard from.map(machine.isLocal) ?? true, let ip = from ?? machine.localAddress(toward: address.ip),
-            (ip.v4 == nil) == (address.ip.v4 == nil)
+            machine.canReach(address.ip, from: ip)
         else { return fail(.unreachable) }
         local = SocketAddress(ip, machine.sockets.freePort())
         remote = address

@@ -25,6 +25,7 @@ final class World {
     var parts: [Int]?
     /// Whether every machine is reached by every other: what mostly is so, and costs nothing to ask.
     var isWhole = true
+    var bareSockets: [BareSocket] = []
     /// Ends of streams to which something was lost on the way.
     var stalled: [StreamEnd] = []
     /// The first rule that a core broke.
@@ -45,7 +46,9 @@ final class World {
 
     /// Lets go of everything, so that nothing refers to itself any more.
     func dissolve() {
-        for machine in machines { machine.process?.dissolve() }
+        for machine in machines { machine.dissolve() }
+        for socket in bareSockets { socket.dissolve() }
+        bareSockets.removeAll()
         machines.removeAll()
         machineOfAddress.removeAll()
         stalled.removeAll()

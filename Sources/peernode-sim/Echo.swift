@@ -6,7 +6,6 @@ struct Echo: PeerProtocol {
     struct Configuration {}
 
     let callee: SocketAddress?
-    private(set) var messages = 0
     let nextDeadline: Instant? = nil
 
     /// The echo service (RFC 862).
@@ -29,16 +28,13 @@ struct Echo: PeerProtocol {
             } else {
                 effects.append(.listen(ListenerID("echo"), on: .ip(SocketAddress(.anyV4, Self.port)), .stream))
             }
-        case .connected(let connection, _, _):
-            effects.send(Self.message, on: connection)
-        case .received(let bytes, let connection):
-            messages += 1
-            effects.send(bytes, on: connection)
+        case .connected(let connection, _, _): effects.send(Self.message, on: connection)
+        case .received(let bytes, let connection): effects.send(bytes, on: connection)
         default: break
         }
     }
 
-    func status() -> [Record] { [["messages": .count(messages)]] }
+    func status() -> [Record] { [] }
 }
 
 /// Pairs of nodes that send 64 octets to and fro; prints how many inputs the simulator carries in a second.
