@@ -27,11 +27,11 @@ struct Admission: Sendable {
         case turnedAway
         case answered
 
-        /// The part of the bucket that a newcomer with this memory leaves to the ones before it.
+        /// The part of the rate that a newcomer with this memory leaves to the ones before it.
         var reserve: Double {
             switch self {
-            case .turnedAway: 1.0 / 16
-            case .none: 1.0 / 8
+            case .turnedAway: 1.0 / 32
+            case .none: 1.0 / 16
             case .answered: 1.0 / 4
             }
         }
@@ -43,14 +43,14 @@ struct Admission: Sendable {
     private static let ways = 4
 
     private var sources = [Source](repeating: Source(), count: places)
-    private var all: TokenBucket
+    private var all: RateWindow
     private var interval: Int64
     private var tolerance: Int64
     private let hash: KeyedHash
 
     init(_ limits: Limits, hash: KeyedHash) {
         self.hash = hash
-        all = TokenBucket(perSecond: Double(limits.perSecond), capacity: Double(limits.perSecond))
+        all = RateWindow(perSecond: Double(limits.perSecond))
         interval = limits.window.nanoseconds / Int64(limits.perSource)
         tolerance = limits.window.nanoseconds - interval
     }

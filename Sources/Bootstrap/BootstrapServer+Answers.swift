@@ -43,7 +43,7 @@ extension BootstrapServer {
         }
         if id == 0 { id = register(source, wishing: question.id, at: now, into: &effects) }
         let wanted = min(Int(question.degree), configuration.maximumUnvalidatedEntries)
-        let entries = affordableEntries(wanted, to: source, at: now)
+        let entries = affordableEntries(wanted, at: now)
         send(table.populate(id, entries: entries, using: &listing), to: source, into: &effects)
     }
 
@@ -52,16 +52,10 @@ extension BootstrapServer {
         effects.append(.sendDatagram(Bytes(octets), from: Self.listener, to: source))
     }
 
-    /// All wanted entries, or none when that would be more octets to unvalidated sources than may be (decision 24).
-    private mutating func affordableEntries(
-        _ wanted: Int, to source: SocketAddress, at now: ServerClock.Reading
-    ) -> Int {
-        // The IP and UDP headers are sent as well: 20 and 8 octets, or 40 and 8.
-        let bare = Double(BootstrapMessage.headBytes + (source.ip.v4 == nil ? 48 : 28))
-        let full = bare + Double(min(wanted, table.listedCount) * PeerAddress.octets)
-        if unvalidatedOctets.take(full, at: now.instant) { return wanted }
-        unvalidatedOctets.charge(bare, at: now.instant)
-        return 0
+    /// All wanted entries, or none when too many octets of entries went to unvalidated sources in the last second.
+    private mutating func affordableEntries(_ wanted: Int, at now: ServerClock.Reading) -> Int {
+        let octets = min(wanted, table.listedCount) * PeerAddress.octets
+        return unvalidatedEntries.take(Double(octets), at: now.instant) ? wanted : 0
     }
 
     /// Gives an ID to a source that has none. 0: none can be given.

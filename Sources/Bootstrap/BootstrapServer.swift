@@ -15,7 +15,8 @@ public struct BootstrapServer: PeerProtocol {
     var wheel = DueWheel()
     var admission: Admission
     var prober: Prober
-    var unvalidatedOctets: TokenBucket
+    /// Octets of entries to sources that have not proven their address.
+    var unvalidatedEntries: RateWindow
     var counters = BootstrapCounters()
     var clock = ServerClock()
     /// IDs come from here: whoever guesses one can claim an address that is not his.
@@ -32,14 +33,8 @@ public struct BootstrapServer: PeerProtocol {
         table = PeerTable(hash: hash)
         admission = Admission(configuration.admission, hash: hash)
         prober = Prober(configuration.probes)
-        unvalidatedOctets = Self.unvalidatedOctets(configuration)
+        unvalidatedEntries = RateWindow(perSecond: configuration.unvalidatedEntryBytesPerSecond)
         listing = ListingRandom(seed: random.next())
-    }
-
-    /// A tenth may go out at once and nine tenths flow, so no second of whatever alignment sees more than the rate.
-    private static func unvalidatedOctets(_ configuration: Configuration) -> TokenBucket {
-        let rate = Double(configuration.unvalidatedBytesPerSecond)
-        return TokenBucket(perSecond: rate * 0.9, capacity: rate * 0.1)
     }
 
     /// Takes over the limits; another `listen` needs a restart.
@@ -52,8 +47,8 @@ public struct BootstrapServer: PeerProtocol {
         configuration.listen = listen
         if old.admission != new.admission { admission.setLimits(new.admission) }
         if old.probes != new.probes { prober.setLimits(new.probes) }
-        if old.unvalidatedBytesPerSecond != new.unvalidatedBytesPerSecond {
-            unvalidatedOctets = Self.unvalidatedOctets(new)
+        if old.unvalidatedEntryBytesPerSecond != new.unvalidatedEntryBytesPerSecond {
+            unvalidatedEntries = RateWindow(perSecond: new.unvalidatedEntryBytesPerSecond)
         }
         return new.listen == listen ? [] : [RestartNeeded("listen")]
     }

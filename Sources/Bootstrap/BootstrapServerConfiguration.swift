@@ -94,6 +94,16 @@ extension BootstrapServer.Configuration {
         seconds("probeAddressIntervalSeconds", 10, "Pause between TCP probes of one address."),
     ]
 
+    /// Octets on the wire of an answer without entries: IPv4 and UDP headers, and the message.
+    private static let bareAnswerBytes = 28 + BootstrapMessage.headBytes
+
+    /// What is left for entries to unvalidated sources when all that may ask in a second get at least a bare answer
+    /// (decision 24). Who allows more INITs than the limit has room for gives a quarter of it to entries.
+    var unvalidatedEntryBytesPerSecond: Double {
+        let limit = Double(unvalidatedBytesPerSecond)
+        return max(limit - Double(Self.bareAnswerBytes * admission.perSecond), limit / 4)
+    }
+
     /// The configuration of checked values.
     public init(_ values: Record) {
         listen = values.address("listen")

@@ -61,6 +61,6 @@ struct ListingRandom: Sendable {
         state &+= 0x9e37_79b9_7f4a_7c15
         var mixed = (state ^ state >> 30) &* 0xbf58_476d_1ce4_e5b9
         mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-        return Int((mixed >> 32) &* UInt64(bound) >> 32)
+        return Int(((mixed >> 32) &* UInt64(bound)) >> 32)
     }
 }

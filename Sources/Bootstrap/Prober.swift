@@ -20,20 +20,20 @@ struct Prober: Sendable {
     private static let reserve = 0.2
 
     private var limits: Limits
-    private var rate: TokenBucket
+    private var rate: RateWindow
     private var running: [ConnectionID: Probe] = [:]
     private var recent = RecentSet<IPAddress>()
     private var refused = RecentSet<SocketAddress>()
 
     init(_ limits: Limits) {
         self.limits = limits
-        rate = TokenBucket(perSecond: Double(limits.perSecond), capacity: Double(limits.perSecond))
+        rate = RateWindow(perSecond: Double(limits.perSecond), parts: 31)
     }
 
     /// Takes over other limits.
     mutating func setLimits(_ limits: Limits) {
         self.limits = limits
-        rate = TokenBucket(perSecond: Double(limits.perSecond), capacity: Double(limits.perSecond))
+        rate = RateWindow(perSecond: Double(limits.perSecond), parts: 31)
     }
 
     /// Number of attempts under way.
