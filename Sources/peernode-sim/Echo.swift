@@ -8,6 +8,7 @@ struct Echo: PeerProtocol {
     let callee: SocketAddress?
     let nextDeadline: Instant? = nil
 
+    /// The port of the echo protocol (RFC 862).
     private static let port: UInt16 = 7
     private static let message = Bytes([UInt8](repeating: 0x55, count: 64))
 
@@ -47,6 +48,6 @@ func echo(_ options: Options) throws {
         }
     }
     let elapsed = try ContinuousClock().measure { try simulator.run(for: .seconds(options.seconds)) }
-    let rate = Double(simulator.inputs) / elapsed.fractionalSeconds
-    print("\(simulator.inputs) inputs in \(elapsed): \(Int(rate)) inputs/s, trace \(simulator.traceHash)")
+    let rate = Int(Double(simulator.inputs) / elapsed.fractionalSeconds)
+    print("\(simulator.inputs) inputs in \(elapsed): \(rate) inputs/s, trace \(simulator.traceHash)")
 }
