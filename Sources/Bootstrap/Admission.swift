@@ -107,11 +107,11 @@ enum InitRefusal: Int, CaseIterable {
     var name: String {
         switch self {
         case .malformed: "malformed"
-        case .sourceRate: "source_rate"
-        case .totalRate: "total_rate"
-        case .addressQuota: "address_quota"
-        case .prefixQuota: "prefix_quota"
-        case .noID: "no_id"
+        case .sourceRate: "sourceRate"
+        case .totalRate: "totalRate"
+        case .addressQuota: "addressQuota"
+        case .prefixQuota: "prefixQuota"
+        case .noID: "noID"
         }
     }
 }

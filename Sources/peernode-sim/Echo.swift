@@ -8,7 +8,7 @@ struct Echo: PeerProtocol {
     let callee: SocketAddress?
     let nextDeadline: Instant? = nil
 
-    /// The port of the echo protocol (RFC 862).
+    /// The echo service (RFC 862).
     private static let port: UInt16 = 7
     private static let message = Bytes([UInt8](repeating: 0x55, count: 64))
 
