@@ -92,6 +92,12 @@ let package = Package(
         tests("UVTests", ["PeerCore", "UV"]),
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV", "CLinux", "TestSupport"]),
         tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),
+        tests(
+            "SimulationTests",
+            [
+                "PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "PeerRuntime", "PeerSimulator", "UV",
+                "peernode-sim",
+            ]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
     ],
     swiftLanguageModes: [.v6]
