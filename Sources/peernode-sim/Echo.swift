@@ -48,6 +48,6 @@ func echo(_ options: Options) throws {
         }
     }
     let elapsed = try ContinuousClock().measure { try simulator.run(for: .seconds(options.seconds)) }
-    let rate = Double(simulator.inputs) / elapsed.fractionalSeconds
-    print("\(simulator.inputs) inputs in \(elapsed): \(Int(rate)) inputs/s, trace \(simulator.traceHash)")
+    let rate = Int(Double(simulator.inputs) / elapsed.fractionalSeconds)
+    print("\(simulator.inputs) inputs in \(elapsed): \(rate) inputs/s, trace \(simulator.traceHash)")
 }

@@ -1,10 +1,9 @@
 /// What the command line says about a run.
 struct Options {
-    /// Virtual seconds.
+    /// Virtual seconds, and number of nodes.
     var seconds: Int64 = 60
-    /// Number of nodes.
     var nodes = 50
-    /// Everything random is drawn from it.
+    /// All else is drawn from it.
     var seed: UInt64 = 1
 
     /// The options behind the scenario's name; nil when they cannot be understood.
@@ -27,15 +26,12 @@ func runScenario(_ arguments: [String], _ scenarios: [String: (Options) throws -
     guard let name = arguments.dropFirst().first, let scenario = scenarios[name],
         let options = Options(arguments.dropFirst(2))
     else {
-        let names = scenarios.keys.sorted().joined(separator: " | ")
-        print("usage: peernode-sim \(names) [--seconds N] [--nodes N] [--seed N]")
+        print("usage: peernode-sim \(scenarios.keys.sorted()) [--seconds N] [--nodes N] [--seed N]")
         return 64
     }
-    do {
-        try scenario(options)
-        return 0
-    } catch {
+    do { try scenario(options) } catch {
         print(error)
         return 1
     }
+    return 0
 }

@@ -159,6 +159,26 @@ struct FaultTests {
             ])
     }
 
+    @Test func `finish waits for what is queued as long as the other side takes some of it`() throws {
+        let stage = Stage()
+        try stage.connect()
+        stage.give(stage.a, .send(zeros(3 << 20), on: a1001), .finish(a1001))
+        var received = 0
+        stage.simulator.onTurn = { turn in
+            if case .received(let bytes, b1) = turn.input { received += bytes.count }
+        }
+        for _ in 0..<20 {
+            stage.simulator.pause(stage.b)
+            try stage.simulator.run(for: .seconds(20))
+            stage.simulator.unpause(stage.b)
+            try stage.simulator.run(for: .microseconds(1))
+        }
+        try stage.simulator.run(for: .seconds(1))
+        #expect(received == 3 << 20)
+        stage.give(stage.b, .finish(b1))
+        #expect(try stage.heard(stage.a, in: .seconds(1)).last == .closed(a1001, .finished, traffic(sent: 3 << 20)))
+    }
+
     @Test func `while ending, a peer that takes nothing is given up`() throws {
         let stage = Stage()
         try stage.connect()

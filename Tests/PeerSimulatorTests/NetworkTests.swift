@@ -188,6 +188,47 @@ struct NetworkTests {
         #expect(local.ip == IPAddress(10, 0, 0, 7))
     }
 
+    @Test func `a listener on all addresses of both families leaves room for no other on its port`() throws {
+        let stage = Stage()
+        let six = try #require(IPAddress("2001:db8::2"))
+        stage.simulator.setAddresses(of: stage.b, to: [Stage.ipOfB, six])
+        stage.simulator.setAddresses(of: stage.a, to: [Stage.ipOfA, try #require(IPAddress("2001:db8::1"))])
+        _ = (stage.heard(stage.a), stage.heard(stage.b))
+        let table: [(IPAddress, Bool)] = [
+            (.anyV6, true), (.anyV4, false), (six, false), (Stage.ipOfB, false), (.loopback, false),
+        ]
+        for (index, (ip, opens)) in table.enumerated() {
+            stage.give(stage.b, .listen(ListenerID("\(index)"), on: .ip(SocketAddress(ip, 4000)), .stream))
+            let expected: Input =
+                opens
+                ? .listening(ListenerID("\(index)"), .ip(SocketAddress(ip, 4000)))
+                : .refused(ListenerID("\(index)"), .addressInUse)
+            #expect(stage.heard(stage.b) == [expected])
+        }
+        for (number, ip) in [Stage.ipOfB, six].enumerated() {
+            let connection = ConnectionID(1001 + UInt64(number))
+            stage.give(
+                stage.a, .connect(connection, to: .address(SocketAddress(ip, 4000)), from: nil, timeout: .seconds(9)))
+            guard
+                case .accepted(_, ListenerID("0"), let local, let remote)? = try stage.heard(stage.b, in: .seconds(1))
+                    .first
+            else { throw Unexpected(inputs: []) }
+            #expect(local.ip == ip && (remote.ip.v4 == nil) == (ip.v4 == nil))
+        }
+    }
+
+    @Test func `what leaves from loopback stays on the machine`() throws {
+        let stage = Stage()
+        try stage.connect()
+        stage.give(
+            stage.a, .listen(Stage.post, on: .ip(SocketAddress(.loopback, 5000)), .datagram),
+            .sendDatagram(text("lost"), from: Stage.post, to: Stage.door),
+            .connect(ConnectionID(1002), to: .address(Stage.door), from: .loopback, timeout: .seconds(9)))
+        #expect(try stage.heard(stage.a, in: .seconds(1)).last == .closed(ConnectionID(1002), .unreachable, Traffic()))
+        #expect(stage.simulator.datagrams.lost == 1)
+        #expect(stage.heard(stage.b) == [])
+    }
+
     struct Unexpected: Error {
         let inputs: [Input]
     }

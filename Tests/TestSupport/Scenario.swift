@@ -40,6 +40,8 @@ public enum Step: Sendable {
     case hear(PuppetName, [Input])
     /// The puppet hears this at last; what came before it does not matter.
     case hearAtLast(PuppetName, Input)
+    /// What the puppet hears from now on does not matter.
+    case ignore(PuppetName)
     /// The puppet wants a deadline.
     case wake(PuppetName, after: Duration)
     /// The puppet's lines of the log so far are these.

@@ -31,6 +31,7 @@ private final class Player<Runner: ScenarioRunner> {
     private var unasked: [PuppetName: [Input]] = [:]
     private var taken: [PuppetName: Int] = [:]
     private var questions: [PuppetName: [any ScenarioQuestion]] = [:]
+    private var ignored: Set<PuppetName> = []
     private var question: (any ScenarioQuestion)?
     private var socket: (any ScenarioSocket)?
     private var socketHasRead = 0
@@ -65,6 +66,7 @@ private final class Player<Runner: ScenarioRunner> {
         case .give(let name, let effects): pull(name, effects)
         case .wake(let name, let delay): pull(name, [], wakeAfter: delay)
         case .hear(let name, let inputs): try hear(name, inputs)
+        case .ignore(let name): ignored.insert(name)
         case .hearAtLast(let name, let input): try hearAtLast(name, input)
         case .logged(let name, let lines):
             try wait("the log is \(runner.log(of: name))") { runner.log(of: name) == lines }
@@ -191,7 +193,7 @@ extension Player {
 
     func expectSilence() throws(Mismatch) {
         runner.run(atMost: silence) { false }
-        for name in PuppetName.allCases {
+        for name in PuppetName.allCases where !ignored.contains(name) {
             listen(name)
             let rest = (unasked[name] ?? []).filter { !isStale($0) }
             guard rest.isEmpty else { throw Mismatch(what: "\(name) heard more than was said: \(rest)") }
