@@ -71,6 +71,8 @@ let package = Package(
 
         // Developers' programs.
         program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP"]),
+        program(
+            "peernode-fuzz", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "Admin", "Bootstrap", "DDRP"]),
         // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
         .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
         program(
@@ -90,6 +92,7 @@ let package = Package(
         tests("UVTests", ["PeerCore", "UV"]),
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV", "CLinux", "TestSupport"]),
         tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),
+        tests("FuzzTests", ["PeerCore", "PeerCrypto", "peernode-fuzz"]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
     ],
     swiftLanguageModes: [.v6]
