@@ -111,10 +111,15 @@ extension DDRP {
             effects.append(.abort(connection, .banned))
             dialFailed(connection, Fault(.banned), at: now, into: &effects)
         }
-        let duration = arguments.double("seconds").map { Duration.nanoseconds(Int64($0 * 1e9)) }
-        denials.add(prefix, until: duration.map { now.instant + $0 } ?? .never, at: now.instant)
+        denials.add(prefix, until: end(after: arguments.double("seconds"), from: now.instant), at: now.instant)
         life.needsSettling = true
         effects.reply(id, rows)
+    }
+
+    /// The end of `seconds`, whatever the number: without one, or too late for the clock, it never comes.
+    private func end(after seconds: Double?, from now: Instant) -> Instant {
+        guard let seconds, let nanoseconds = Int64(exactly: (seconds * 1e9).rounded()) else { return .never }
+        return now + .nanoseconds(nanoseconds)
     }
 
     private mutating func readmit(_ arguments: Record, _ id: CommandID, into effects: inout Effects) {

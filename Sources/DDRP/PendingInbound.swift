@@ -39,6 +39,7 @@ struct PendingInbound {
         }
         pending.insert(connection)
         order.append(connection)
+        dropEnded()
         return leaving
     }
 
@@ -54,14 +55,17 @@ struct PendingInbound {
         byPrefix[prefix] = others.isEmpty ? nil : others
     }
 
+    /// Those that ended must not fill memory, not even while there is always one that has not.
+    private mutating func dropEnded() {
+        guard order.count > 64, order.count > pending.count * 2 else { return }
+        order = order[first...].filter(pending.contains)
+        first = 0
+    }
+
     private mutating func takeOldest() -> ConnectionID? {
         while first < order.count {
             let oldest = order[first]
             first += 1
-            if first > 64, first > order.count / 2 {
-                order.removeFirst(first)
-                first = 0
-            }
             if pending.remove(oldest) != nil { return oldest }
         }
         return nil

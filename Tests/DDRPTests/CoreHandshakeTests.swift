@@ -206,6 +206,18 @@ import Testing
         #expect(stage.core.responders.count == 32, "loopback has no prefix limit")
     }
 
+    @Test func `handshakes that ended take no memory while another one lasts`() {
+        var stage = CoreStage.ready()
+        _ = stage.accept(from: Guest.address(2))
+        for number in 0..<1000 {
+            let (connection, _) = stage.accept(from: SocketAddress(.loopback, 1000 + UInt16(number)))
+            stage(.closed(connection, .closedByPeer, Traffic()))
+        }
+        let tables = Mirror(reflecting: stage.core.pendingInbound).children.map { Mirror(reflecting: $0.value) }
+        #expect(stage.core.responders.count == 1 && tables.contains { $0.displayStyle == .collection })
+        #expect(tables.allSatisfy { $0.children.count <= 65 })
+    }
+
     @Test func `no more than 1,024 handshakes in all`() {
         var stage = CoreStage.ready()
         var connections: [ConnectionID] = []

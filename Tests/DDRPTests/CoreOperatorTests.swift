@@ -96,6 +96,14 @@ import Testing
         #expect(stage.command("readmit", ["prefix": "127.1.0.0/16"]).effects.dials.count == 1)
     }
 
+    @Test func `drop takes any number of seconds`() {
+        var stage = CoreStage.ready()
+        for seconds in [1e300, -1e300, .infinity, .nan, 0.5, -1] {
+            let (id, effects) = stage.command("drop", ["prefix": "127.1.0.0/16", "seconds": .double(seconds)])
+            #expect(effects.answer(to: id)?.outcome == .done, "\(seconds)")
+        }
+    }
+
     @Test func `what changes together is saved together and said in one line`() {
         var stage = CoreStage.ready { $0.targetOutbound = 0 }
         for key in 2...6 {

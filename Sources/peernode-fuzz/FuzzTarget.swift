@@ -1,0 +1,40 @@
+import PeerCore
+
+/// What may be fed with any octets.
+enum FuzzTarget: String, CaseIterable {
+    /// Envelopes and bodies of messages of both dialects.
+    case envelope
+    /// A script for a whole DDRP core in virtual time.
+    case ddrp
+    /// A script for the bootstrap server and for the bootstrap client.
+    case bootstrap
+    /// A script for the operator's interface.
+    case admin
+    /// A configuration file, and after an octet 0 the lines of an environment.
+    case configuration
+
+    /// The names, a line each.
+    static var names: String { allCases.map(\.rawValue).joined(separator: "\n") }
+
+    /// Feeds `input`; throws when a rule that holds for every input is broken.
+    func run(_ input: Bytes) throws(Violation) {
+        switch self {
+        case .envelope: try checkEnvelopes(input)
+        case .ddrp: try DDRPScript.run(input)
+        case .bootstrap: try checkBootstrap(input)
+        case .admin: try AdminScript.run(input)
+        case .configuration: try checkConfiguration(input)
+        }
+    }
+}
+
+/// A rule that an input broke.
+struct Violation: Error, CustomStringConvertible {
+    /// The rule, and what was found.
+    let description: String
+}
+
+/// Throws unless the rule holds.
+func require(_ holds: Bool, _ rule: @autoclosure () -> String) throws(Violation) {
+    if !holds { throw Violation(description: rule()) }
+}
