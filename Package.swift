@@ -74,17 +74,21 @@ let package = Package(
         // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
         .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
         program(
-            "peernode-bench", ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV"], settings: strict),
+            "peernode-bench", ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV", "PeerRuntime"],
+            settings: strict),
 
         // Tests.
         .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("TidyTests", []),
+        tests("PeerCoreTests", ["PeerCore"]),
         tests("PeerCryptoTests", ["PeerCore", "PeerCrypto", "TestSupport"]),
         tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
-        tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
+        tests("AddressBookTests", ["PeerCore", "PeerCrypto", "AddressBook"]),
+        tests("BootstrapTests", ["PeerCore", "PeerCrypto", "Bootstrap", "TestSupport"], excluding: ["Vectors"]),
         tests(
             "DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "TestSupport"],
             excluding: ["Vectors"]),
+        tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
         tests("UVTests", ["PeerCore", "UV"]),
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV", "CLinux", "TestSupport"]),
         tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),

@@ -71,7 +71,8 @@ public struct AddressBook: Sendable {
 extension AddressBook {
     /// Takes up an address that `source` named, with the peer ID that it named, if any.
     ///
-    /// What is known stays as it is; but the operator's word makes an entry a seed or a request, and his peer ID counts.
+    /// What is known stays as it is; but the operator's word makes an entry a seed or a request, and his peer ID
+    /// counts.
     @discardableResult
     public mutating func add(
         _ address: SocketAddress, identity: Bytes32?, from source: Source, at now: Moment
@@ -114,11 +115,12 @@ extension AddressBook {
 
     /// The peer at `address` was heard.
     public mutating func seen(_ address: SocketAddress, at now: Moment) {
-        guard let slot = slotOf[address] else { return }
-        let before = slots[slot].lastSeen
-        if let before, now.wallClock - before < Self.lastSeenGranularity, before < now.wallClock {
+        guard let slot = slotOf[address], slots[slot].lastSeen != now.wallClock else { return }
+        if let written = slots[slot].writtenLastSeen, written <= now.wallClock,
+            now.wallClock - written < Self.lastSeenGranularity
+        {
             slots[slot].lastSeen = now.wallClock
-        } else if before != now.wallClock {
+        } else {
             update(address) { $0.lastSeen = now.wallClock }
         }
     }
@@ -263,8 +265,8 @@ extension AddressBook {
         return discarded.sorted().map { ($0, nil) } + changed.sorted().map { ($0.description, self[$0]?.record) }
     }
 
-    /// Takes over stored rows and gives the number of good ones. Rows that cannot be, or that the policy refuses, or for
-    /// which there is no room, are skipped and will be forgotten.
+    /// Takes over stored rows and gives the number of good ones. Rows that cannot be, or that the policy refuses, or
+    /// for which there is no room, are skipped and will be forgotten.
     @discardableResult
     public mutating func restore(_ rows: [Row], at now: Moment) -> Int {
         advance(to: now.instant)
@@ -341,6 +343,7 @@ extension AddressBook {
         unschedule(slot)
         countEvictable(slot, -1)
         change(&slots[slot])
+        slots[slot].writtenLastSeen = slots[slot].lastSeen
         countEvictable(slot, 1)
         schedule(slot)
         changed.insert(address)

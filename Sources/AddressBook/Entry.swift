@@ -16,6 +16,8 @@ extension AddressBook {
         public internal(set) var firstSeen: WallClock
         /// When the peer itself was last heard; nil: never. What others say of it does not count.
         public internal(set) var lastSeen: WallClock?
+        /// `lastSeen` as it was when the row was last written.
+        var writtenLastSeen: WallClock?
         /// Dials that succeeded.
         public internal(set) var successes: Int
         /// Dials that failed since the last success; the back-off grows with them.
@@ -91,6 +93,7 @@ extension AddressBook.Entry {
         }
         self.firstSeen = firstSeen
         self.lastSeen = time("last_seen")
+        self.writtenLastSeen = lastSeen
         self.lastSuccess = time("last_success")
         self.successes = Int(successes)
         self.failures = Int(failures)

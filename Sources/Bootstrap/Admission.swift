@@ -4,8 +4,8 @@ internal import PeerCore
 /// rate for all together.
 ///
 /// While all together ask too often, the rate goes first to sources that have proven their address, then to those that
-/// were turned away a moment ago and ask again (an honest newcomer does, a spoofed source hardly), then to new ones, and
-/// last to those that were answered and did not echo.
+/// were turned away a moment ago and ask again (an honest newcomer does, a spoofed source hardly), then to new ones,
+/// and last to those that were answered and did not echo.
 struct Admission: Sendable {
     /// The limits of the configuration.
     struct Limits: Hashable, Sendable {
@@ -107,11 +107,11 @@ enum InitRefusal: Int, CaseIterable {
     var name: String {
         switch self {
         case .malformed: "malformed"
-        case .sourceRate: "source_rate"
-        case .totalRate: "total_rate"
-        case .addressQuota: "address_quota"
-        case .prefixQuota: "prefix_quota"
-        case .noID: "no_id"
+        case .sourceRate: "sourceRate"
+        case .totalRate: "totalRate"
+        case .addressQuota: "addressQuota"
+        case .prefixQuota: "prefixQuota"
+        case .noID: "noID"
         }
     }
 }

@@ -42,8 +42,8 @@ struct AskedServer: Sendable {
         return tellsOperator
     }
 
-    /// Which of the name's addresses to ask: the one that answered last, else one after the other, since it is not known
-    /// here which of them our listener's address family can reach.
+    /// Which of the name's addresses to ask: the one that answered last, else one after the other, since it is not
+    /// known here which of them our listener's address family can reach.
     func choice(of addresses: [IPAddress]) -> IPAddress {
         if unanswered <= 1, let answeredFrom, addresses.contains(answeredFrom.ip) { return answeredFrom.ip }
         return addresses[max(0, unanswered - 1) % addresses.count]

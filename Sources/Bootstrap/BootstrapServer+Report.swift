@@ -57,10 +57,10 @@ extension BootstrapServer {
             [
                 "listen": .text(address ?? configuration.listen), "listening": .bool(address != nil),
                 "provisional": .count(table.provisionalCount), "listed": .count(table.listedCount),
-                "probing": .count(prober.count), "free_ids": .count(table.freeCount),
+                "probing": .count(prober.count), "freeIDs": .count(table.freeCount),
                 "inits": .count(counters.inits), "answers": .count(counters.answers),
-                "validated_by_echo": .count(counters.validatedByEcho),
-                "validated_by_probe": .count(counters.validatedByProbe), "expired": .count(counters.expired),
+                "validatedByEcho": .count(counters.validatedByEcho),
+                "validatedByProbe": .count(counters.validatedByProbe), "expired": .count(counters.expired),
                 "lapsed": .count(counters.lapsed), "disconnected": .count(counters.disconnected),
                 "refused": .record(counters.refusals),
             ]

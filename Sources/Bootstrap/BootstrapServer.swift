@@ -4,8 +4,8 @@ internal import PeerCrypto
 /// The bootstrap server: keeps the peers of one overlay that are online, gives each an ID, and tells newcomers of
 /// others (gossip section 6). State is in memory only; peers come back with their next renewal.
 ///
-/// Nothing that a peer says enters the list, only the source address of its datagrams, and only after it has proven that
-/// it is there: it echoed the ID that was sent to it, or took a TCP connection.
+/// Nothing that a peer says enters the list, only the source address of its datagrams, and only after it has proven
+/// that it is there: it echoed the ID that was sent to it, or took a TCP connection.
 public struct BootstrapServer: PeerProtocol {
     /// Its one UDP listener.
     public static let listener = ListenerID("bootstrap")

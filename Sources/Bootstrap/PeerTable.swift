@@ -39,8 +39,8 @@ struct PeerTable: Sendable {
 
     /// Places of the index by endpoint: twice the IDs, so that chains stay short.
     private static let indexSize = 1 << 17
-    /// Counters of hosts and of sites. Two that meet in one counter share its quota: of 1,000 hosts with full quotas, one
-    /// newcomer in 130 meets one.
+    /// Counters of hosts and of sites. Two that meet in one counter share its quota: of 1,000 hosts with full quotas,
+    /// one newcomer in 130 meets one.
     private static let hostCounters = 1 << 17
     private static let siteCounters = 1 << 16
 

@@ -2,6 +2,7 @@ internal import PeerCore
 
 /// The server's time: it stands still while the node does, so that nobody expires for our being late.
 struct ServerClock: Sendable {
+    /// Nanoseconds in a second.
     private static let second: Int64 = 1_000_000_000
 
     /// A point of that time.

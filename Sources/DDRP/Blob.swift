@@ -105,6 +105,7 @@ extension BlobName {
 /// | 32        | merkle_root                                                               |
 /// | 32        | reserved_root                                                             |
 extension Update {
+    /// What the signed octets of a seal begin with (PIP-3).
     private static let sealPrefix = Bytes(utf8: "DDRPBLOB")
 
     /// The version of a blob with this tree, sealed by the owner's key.

@@ -1,4 +1,5 @@
-/// An IPv4 or IPv6 address in its 16-octet form; an IPv4 address is always the v4-mapped form, so equal hosts are equal.
+/// An IPv4 or IPv6 address in its 16-octet form; an IPv4 address is always the v4-mapped form, so equal hosts are
+/// equal.
 public struct IPAddress: Hashable, Sendable {
     /// The first eight octets, most significant first; 0 for IPv4.
     public let high: UInt64

@@ -35,7 +35,8 @@ public struct RelativePath: Hashable, Comparable, Sendable {
         RelativePath(components: Array(components.dropLast()), allowHidden: true)
     }
 
-    /// Equal octets. Names that look alike and differ in octets are different files, which `String` does not tell apart.
+    /// Equal octets. Names that look alike and differ in octets are different files, which `String` does not tell
+    /// apart.
     public static func == (a: RelativePath, b: RelativePath) -> Bool {
         a.components.elementsEqual(b.components) { $0.utf8.elementsEqual($1.utf8) }
     }

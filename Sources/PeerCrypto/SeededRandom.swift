@@ -6,6 +6,7 @@ public import PeerCore
 /// The node draws the seed from the system, so nonces and IDs cannot be guessed; a test chooses it, so a run can be
 /// replayed.
 public struct SeededRandom: RandomNumberGenerator, Sendable {
+    /// One call of libsodium makes this many blocks of 64 octets: cheap enough, and small in a node with many cores.
     private static let blocksAtOnce = 4
 
     private let seed: [UInt8]

@@ -104,7 +104,10 @@ final class NodeCommands {
         }
         locate(target) { [node] prefixes in
             guard !prefixes.isEmpty else {
-                return answer(Reply([], .refused("\(target) is no address, and not one known peer's ID begins so (4 digits at least)")))
+                return answer(
+                    Reply(
+                        [],
+                        .refused("\(target) is no address, and not the beginning of one known peer's ID")))
             }
             for prefix in prefixes { node.runtime.ban(prefix, ban) }
             answer(Reply(prefixes.map { ["prefix": .text($0), "until": .time(ban.until)] }))

@@ -60,18 +60,21 @@ public final class Host<Core: PeerProtocol>: HostReference {
         return needed
     }
 
+    /// Queues an input and lets the core work.
     public func deliver(_ input: Input) {
         guard !isClosed else { return }
         queue.append(input)
         drain()
     }
 
+    /// Queues an input before all others; the core hears it before its next one.
     public func deliverFirst(_ input: Input) {
         guard !isClosed else { return }
         queue.insert(input, at: queueHead)
         if !isDraining { runtime.continueLater(self) }
     }
 
+    /// Lets the core work through its inputs, some hundreds at most before others get their turn.
     public func drain() {
         guard !isDraining, !isClosed else { return }
         isDraining = true
@@ -116,13 +119,16 @@ public final class Host<Core: PeerProtocol>: HostReference {
         }
     }
 
+    /// The core's own status.
     public func status() -> [Record] { core.status() }
 
+    /// Lines of the core below this level are not made.
     public var logLevel: LogLevel {
         get { effects.logLevel }
         set { effects.logLevel = newValue }
     }
 
+    /// Hands a command to the core; `answer` is called for each reply.
     public func command(_ command: Command, _ answer: @escaping (Reply) -> Void) -> CommandID {
         let id = effects.nextCommandID()
         replies[id] = answer
@@ -130,11 +136,13 @@ public final class Host<Core: PeerProtocol>: HostReference {
         return id
     }
 
+    /// Nobody waits for the answer any more.
     public func cancel(_ id: CommandID) {
         guard replies.removeValue(forKey: id) != nil else { return }
         deliver(.cancelled(id))
     }
 
+    /// Ends listeners, dials and connections without telling the core, and takes the host out of the node.
     public func close() {
         guard !isClosed else { return }
         closeSockets()

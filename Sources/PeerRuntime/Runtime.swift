@@ -196,6 +196,7 @@ public struct HostCounters: Sendable {
 /// How late the loop was, over the time since the last heartbeat.
 public final class LoopLag {
     private var samples: [Duration] = []
+    /// More than the samples of a heartbeat that is ten minutes long.
     private static let capacity = 1024
 
     func record(_ lag: Duration) {

@@ -87,3 +87,15 @@ public func writeAll(_ octets: [UInt8], to descriptor: Int32) {
         }
     }
 }
+
+/// The variables of the environment.
+public func environmentVariables() -> [String: String] {
+    var variables: [String: String] = [:]
+    var entry = unsafe environ
+    while let text = unsafe entry.pointee {
+        let parts = unsafe String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
+        unsafe entry += 1
+    }
+    return variables
+}

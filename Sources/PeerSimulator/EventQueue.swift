@@ -13,8 +13,13 @@ struct EventQueue {
         }
     }
 
+    /// In a struct of its own: a bare closure in a generic container is wrapped anew each time it is touched.
+    private struct Event {
+        let action: () -> Void
+    }
+
     private var heap: [Key] = []
-    private var actions: [(() -> Void)?] = []
+    private var events: [Event] = []
     private var freeSlots: [Int] = []
     private var lastOrder: UInt64 = 0
 
@@ -26,10 +31,10 @@ struct EventQueue {
         let slot: Int
         if let free = freeSlots.popLast() {
             slot = free
-            actions[slot] = action
+            events[slot] = Event(action: action)
         } else {
-            slot = actions.count
-            actions.append(action)
+            slot = events.count
+            events.append(Event(action: action))
         }
         heap.append(Key(instant: instant, order: lastOrder, slot: slot))
         rise()
@@ -40,9 +45,10 @@ struct EventQueue {
         guard let first = heap.first else { return nil }
         let last = heap.removeLast()
         if !heap.isEmpty { sink(last) }
-        guard let action = actions[first.slot].take() else { return nil }
+        let event = events[first.slot]
+        events[first.slot] = Event {}
         freeSlots.append(first.slot)
-        return (first.instant, action)
+        return (first.instant, event.action)
     }
 
     private mutating func rise() {

@@ -150,12 +150,12 @@ extension Folder {
         guard !overflow else { throw .other("EFBIG") }
         if offset == old, old > 0 {
             guard UInt64(bytes.count) <= free else { throw .noSpace }
-            entries[path]?.octets.append(contentsOf: bytes)
+            entries[path]?.octets.append(contentsOf: bytes.slice)
             used += UInt64(bytes.count)
             return touch(path)
         }
         try resize(path, to: max(old, end))
-        entries[path]?.octets.replaceSubrange(Int(offset)..<Int(end), with: bytes)
+        entries[path]?.octets.replaceSubrange(Int(offset)..<Int(end), with: bytes.slice)
     }
 
     private func sizeForWriting(_ path: RelativePath) throws(SystemError) -> UInt64 {

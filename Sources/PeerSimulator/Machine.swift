@@ -9,12 +9,14 @@ final class Machine {
     }
 
     let id: NodeID
-    unowned let simulator: Simulator
+    let world: World
     var addresses: [IPAddress]
     let blueprints: [CoreBlueprint]
     /// Nanoseconds by which the wall clock is ahead of true time.
     var clockAhead: Int64 = 0
     var isOn = true
+    /// Its addresses were changed: connections may be stranded.
+    var hasMoved = false
     var process: Process?
     var rows = RowStore()
     var bans: [Ban] = []
@@ -26,20 +28,20 @@ final class Machine {
     var uplinkIsFree = Instant(nanoseconds: 0)
     private var starts = 0
 
-    init(_ id: NodeID, _ simulator: Simulator, _ addresses: [IPAddress], _ blueprints: [CoreBlueprint]) {
+    init(_ id: NodeID, _ world: World, _ addresses: [IPAddress], _ blueprints: [CoreBlueprint]) {
         self.id = id
-        self.simulator = simulator
+        self.world = world
         self.addresses = addresses
         self.blueprints = blueprints
-        sockets = Sockets(firstPort: UInt16.random(in: Sockets.ephemeralPorts, using: &simulator.random))
+        sockets = Sockets(firstPort: UInt16.random(in: Sockets.ephemeralPorts, using: &world.random))
     }
 
     var wallClock: WallClock {
-        let ahead = simulator.now.nanoseconds &+ clockAhead
-        return WallClock(milliseconds: simulator.epoch.milliseconds &+ ahead / 1_000_000)
+        let ahead = world.now.nanoseconds &+ clockAhead
+        return WallClock(milliseconds: World.epoch.milliseconds &+ ahead / 1_000_000)
     }
 
-    var moment: Moment { Moment(instant: simulator.now, wallClock: wallClock) }
+    var moment: Moment { Moment(instant: world.now, wallClock: wallClock) }
 
     func start() {
         isOn = true
@@ -48,19 +50,33 @@ final class Machine {
         self.process = process
         for (index, blueprint) in blueprints.enumerated() {
             // A stream of its own, so that another node or core does not change what this one draws.
-            let seed = blake2b256(Bytes(utf8: "\(simulator.seed) \(id.name) \(blueprint.name) \(starts)"))
-            process.seats.append(Seat(blueprint.name, index, blueprint.make(seed), process, simulator.logLevel))
+            let seed = blake2b256(Bytes(utf8: "\(world.seed) \(id.name) \(blueprint.name) \(starts)"))
+            process.seats.append(Seat(blueprint.name, index, blueprint.make(seed), process, world.logLevel))
         }
         process.start()
     }
 
     func die(_ death: Death) {
-        if death == .power { isOn = false }
+        if death == .power {
+            isOn = false
+            world.waysChanged()
+        }
         guard let process else { return }
         self.process = nil
         process.die(death)
         sockets.closeAll(death)
         for folder in folders.values { folder.watches.removeAll() }
+    }
+
+    /// Lets go of everything, so that nothing refers to itself any more.
+    func dissolve() {
+        for folder in folders.values { folder.watches.removeAll() }
+        for seat in process?.seats ?? [] {
+            for end in seat.connections.values { end.unlink() }
+        }
+        process?.dissolve()
+        process = nil
+        sockets.closeAll(.power)
     }
 
     func folder(_ id: FolderID, quota: UInt64) -> Folder {

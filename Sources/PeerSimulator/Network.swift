@@ -1,7 +1,7 @@
 internal import PeerCore
 
 // Who is where, and how long it takes to get there.
-extension Simulator {
+extension World {
     /// One way within one machine.
     private static let loopbackDelay: Int64 = 20_000
     /// The largest payload of a datagram over IPv4 (65,535 octets less the headers of IP and UDP).
@@ -32,7 +32,7 @@ extension Simulator {
             base = draw(network.delay)
             baseDelays[pair] = base
         }
-        return network.jitter == .zero ? base : base + draw(.zero ... network.jitter)
+        return network.jitter == .zero ? base : base + draw(.zero...network.jitter)
     }
 
     /// When `octets` that leave now will be there.
@@ -49,7 +49,7 @@ extension Simulator {
 }
 
 // Datagrams.
-extension Simulator {
+extension World {
     /// One datagram from an open listener. Nobody is told what becomes of it.
     func send(_ bytes: Bytes, from socket: Socket, to address: SocketAddress) {
         datagrams.sent += 1
@@ -57,7 +57,7 @@ extension Simulator {
         guard case .ip(let bound) = socket.address, bytes.count <= Self.largestDatagram,
             !source.isBanned(address.ip), let target = machine(at: address.ip, from: source),
             let ip = bound.ip.isUnspecified ? source.localAddress(toward: address.ip) : bound.ip,
-            (ip.v4 == nil) == (address.ip.v4 == nil), !chance(source === target ? 0 : network.loss)
+            source.canReach(address.ip, from: ip), !chance(source === target ? 0 : network.loss)
         else {
             datagrams.lost += 1
             return
@@ -66,7 +66,7 @@ extension Simulator {
         for _ in 0..<copies {
             var arrival = arrival(from: source, at: target, octets: bytes.count)
             if source !== target, chance(network.reordering) {
-                arrival += .nanoseconds(draw(.zero ... network.delay.upperBound * 4))
+                arrival += .nanoseconds(draw(.zero...network.delay.upperBound * 4))
             }
             schedule(at: arrival) { [self] in
                 let isThere = !isCut(source, target) && target.isLocal(address.ip)
@@ -96,6 +96,11 @@ extension Simulator {
 extension Machine {
     func isLocal(_ address: IPAddress) -> Bool { address.isLoopback || addresses.contains(address) }
 
+    /// Whether packets from `local` can go to `target` at all: the same family, and loopback stays on the machine.
+    func canReach(_ target: IPAddress, from local: IPAddress) -> Bool {
+        (local.v4 == nil) == (target.v4 == nil) && (!local.isLoopback || isLocal(target) || target.isUnspecified)
+    }
+
     /// The own address from which packets to `target` leave; nil when there is no way to such addresses.
     func localAddress(toward target: IPAddress) -> IPAddress? {
         if target.isUnspecified || target == .loopback { return target.v4 == nil ? Self.loopbackV6 : .loopback }
@@ -103,5 +108,6 @@ extension Machine {
         return addresses.first { ($0.v4 == nil) == (target.v4 == nil) }
     }
 
+    /// `::1`, the other address of every machine.
     private static let loopbackV6 = IPAddress("::1") ?? .anyV6
 }

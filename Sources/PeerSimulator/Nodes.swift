@@ -25,16 +25,17 @@ public enum Death: Sendable {
 
 // Nodes come and go.
 extension Simulator {
-    /// Adds a node with its own loopback network, and starts it at once.
+    /// Adds a node with its own loopback network, and starts it at once. Its cores' seeds come from its name.
     @discardableResult
     public func addNode(_ name: String, at addresses: IPAddress..., cores: [CoreBlueprint]) -> NodeID {
-        let id = NodeID(index: machines.count, name: name)
-        let machine = Machine(id, self, addresses, cores)
-        machines.append(machine)
+        precondition(!world.machines.contains { $0.id.name == name }, "there is a node called \(name) already")
+        let id = NodeID(index: world.machines.count, name: name)
+        let machine = Machine(id, world, addresses, cores)
+        world.machines.append(machine)
         for address in addresses {
-            precondition(machineOfAddress.updateValue(machine, forKey: address) == nil, "\(address) is taken")
+            precondition(world.machineOfAddress.updateValue(machine, forKey: address) == nil, "\(address) is taken")
         }
-        parts?.append(0)
+        world.parts?.append(0)
         machine.start()
         return id
     }
@@ -70,7 +71,7 @@ extension Simulator {
         let machine = machine(node)
         machine.die(.process)
         machine.start()
-        release()
+        world.waysChanged()
     }
 
     /// Stops a node as SIGSTOP does: it neither reads nor fires timers, while its system answers for it.
@@ -91,11 +92,12 @@ extension Simulator {
     /// Gives the node other addresses; its cores hear of them. Connections over the old ones get nothing through.
     public func setAddresses(of node: NodeID, to addresses: [IPAddress]) {
         let machine = machine(node)
-        for address in machine.addresses { machineOfAddress[address] = nil }
-        for address in addresses { machineOfAddress[address] = machine }
+        for address in machine.addresses { world.machineOfAddress[address] = nil }
+        for address in addresses { world.machineOfAddress[address] = machine }
         machine.addresses = addresses
+        machine.hasMoved = true
         machine.process?.tellInterfaces()
-        release()
+        world.waysChanged()
     }
 
     /// A folder of the node, made when it is not there; all its cores know it by this name.
@@ -104,30 +106,23 @@ extension Simulator {
         machine(node).folder(FolderID(name), quota: quota)
     }
 
-    func machine(_ node: NodeID) -> Machine { machines[node.index] }
+    func machine(_ node: NodeID) -> Machine { world.machines[node.index] }
 }
 
 // The network breaks and heals.
 extension Simulator {
     /// Cuts the network into these parts; nodes that are in none of them form one more. Nothing crosses.
     public func partition(_ groups: [Set<NodeID>]) {
-        parts = machines.map { machine in
+        world.parts = world.machines.map { machine in
             groups.firstIndex { $0.contains(machine.id) }.map { $0 + 1 } ?? 0
         }
-        release()
+        world.waysChanged()
     }
 
     /// Makes the network whole again. What streams lost is sent again within a second.
     public func heal() {
-        parts = nil
-        release()
-    }
-
-    /// Lets streams go on that have a way again.
-    func release() {
-        let ends = stalled
-        stalled.removeAll()
-        for end in ends { end.retransmitLost() }
+        world.parts = nil
+        world.waysChanged()
     }
 }
 
@@ -171,9 +166,10 @@ extension Simulator {
         guard let process = machine(node).process, let seat = process.seat(name), var core = seat.core as? Core else {
             preconditionFailure("\(node) runs no \(type) called \(name)")
         }
-        let restarts = core.reconfigure(configuration, at: process.machine.moment, into: &seat.effects)
+        let moment = process.machine.moment
+        let restarts = core.reconfigure(configuration, at: moment, into: &seat.effects)
         seat.core = core
-        process.finishTurn(of: seat, nil)
+        process.finishTurn(of: seat, nil, at: moment)
         process.drain()
         return restarts
     }

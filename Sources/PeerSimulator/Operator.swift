@@ -51,6 +51,7 @@ extension Simulator {
         let socket = BareSocket(machine(node))
         let end = StreamEnd(socket, local: .none, remote: .none)
         socket.end = end
+        world.bareSockets.append(socket)
         switch address {
         case .ip(let address): end.dial(.address(address), from: nil, timeout: .seconds(10))
         case .unix(let path): end.dial(path: path)
@@ -95,6 +96,11 @@ public final class BareSocket: StreamOwner {
         end?.close(.operatorRequest, resetting: true)
     }
 
+    func dissolve() {
+        end?.unlink()
+        end = nil
+    }
+
     var isAlive: Bool { true }
 
     /// A program without a host's rules.
@@ -109,7 +115,7 @@ public final class BareSocket: StreamOwner {
 
     func enqueue(_ input: Input, about end: StreamEnd?) {
         switch input {
-        case .received(let bytes, _): received += bytes
+        case .received(let bytes, _): received += bytes.slice
         case .ended: hasEnded = true
         case .closed(_, let reason, _): closed = reason
         default: break

@@ -3,33 +3,34 @@ internal import PeerCore
 /// One life of a node: from its start to its end, kill or crash. A restart makes another one.
 final class Process {
     let machine: Machine
+    let world: World
     var seats: [Seat] = []
     private(set) var isAlive = true
     /// The node dies in the middle of a turn, after so many more effects.
     var effectsUntilDeath: (count: Int, death: Death)?
 
-    private var queue = Queue<(seat: Seat, input: Input, end: StreamEnd?)>()
-    private var readable = Queue<StreamEnd>()
-    private var unsent: [StreamEnd] = []
-    /// What came while the process was paused, apart from what lies in its sockets.
-    private var postponed = Queue<() -> Void>()
+    private var agenda = Agenda()
+    private var unsent = Queue<StreamEnd>()
     private var pausedSince: Instant?
     private var isDraining = false
     private var isStopping = false
+    private var lastTurn = Instant(nanoseconds: -1)
+    private var turnsOfInstant = 0
     /// Rows of the running turn, and the lines of the log that wait for them.
     var stagedRows: [(table: String, key: String, record: Record?)] = []
     var stagedLines: [LogLine] = []
     /// When the last operation on each file ends: those on one file keep their order.
     var fileIsFree: [FileName: Instant] = [:]
 
+    /// A process that takes more turns than this without time going by will never stop.
+    private static let mostTurnsOfInstant = 100_000
     /// A gap that the host notices and tells its cores: half a second above its tick of one second.
     private static let noticedGap = Duration.milliseconds(1500)
 
     init(_ machine: Machine) {
         self.machine = machine
+        world = machine.world
     }
-
-    var simulator: Simulator { machine.simulator }
 
     func seat(_ name: String) -> Seat? { seats.first { $0.name == name } }
 
@@ -41,7 +42,9 @@ final class Process {
     func tellInterfaces() {
         for seat in seats {
             enqueue(.interfaces(machine.addresses), for: seat)
-            for end in seat.connections.values { end.isStranded = !machine.isLocal(end.local.ip) }
+            for end in seat.connections.values where end.local != .none {
+                end.isStranded = !machine.isLocal(end.local.ip)
+            }
         }
         drain()
     }
@@ -50,7 +53,7 @@ final class Process {
         perform { [self] in
             isStopping = true
             for seat in seats { enqueue(.stop, for: seat) }
-            simulator.schedule(at: simulator.now + simulator.limits.stop) { [self] in
+            world.schedule(at: world.now + world.limits.stop) { [self] in
                 if isAlive { machine.die(.process) }
             }
         }
@@ -64,7 +67,7 @@ final class Process {
         dissolve()
     }
 
-    /// Lets go of everything, so that nothing refers to itself any more.
+    /// Lets go of everything. Ends whose other side lives on are kept by that one, to answer for the dead.
     func dissolve() {
         isAlive = false
         for seat in seats {
@@ -73,9 +76,7 @@ final class Process {
             seat.asked.removeAll()
         }
         seats.removeAll()
-        queue.removeAll()
-        readable.removeAll()
-        postponed.removeAll()
+        agenda = Agenda()
         unsent.removeAll()
     }
 }
@@ -83,20 +84,20 @@ final class Process {
 // Pausing.
 extension Process {
     func pause() {
-        if pausedSince == nil { pausedSince = simulator.now }
+        if pausedSince == nil { pausedSince = world.now }
     }
 
     func unpause() {
         guard isAlive, let since = pausedSince else { return }
         pausedSince = nil
-        let gap = simulator.now - since
+        let gap = world.now - since
         for seat in seats {
             if gap >= Self.noticedGap { enqueue(.resumed(gap: gap), for: seat) }
         }
         for seat in seats {
             seat.armed = nil
             // A real loop may look at its timers or at its sockets first.
-            if let next = seat.core.nextDeadline, next <= simulator.now, simulator.chance(0.5) {
+            if let next = seat.core.nextDeadline, next <= world.now, world.chance(0.5) {
                 enqueue(.deadline, for: seat)
             }
         }
@@ -106,7 +107,9 @@ extension Process {
     /// Runs `action` as soon as the process runs, and all turns that follow from it.
     func perform(_ action: @escaping () -> Void) {
         guard isAlive else { return }
-        guard pausedSince == nil, postponed.isEmpty else { return postponed.append(action) }
+        guard pausedSince == nil, agenda.postponed.isEmpty else {
+            return agenda.postponed.append(Agenda.Postponed(action: action))
+        }
         action()
         drain()
     }
@@ -116,13 +119,13 @@ extension Process {
 extension Process {
     /// Adds an input. One that is about a stream is dropped when the core has let go of that in the meantime.
     func enqueue(_ input: Input, for seat: Seat, about end: StreamEnd? = nil) {
-        queue.append((seat, input, end))
+        agenda.inputs.append(Agenda.Heard(seat: seat, input: input, end: end))
     }
 
     func wake(_ end: StreamEnd) {
         if !end.isListed, end.canRead {
             end.isListed = true
-            readable.append(end)
+            agenda.readable.append(end)
         }
         drain()
     }
@@ -144,35 +147,40 @@ extension Process {
     }
 
     private func takeStep() -> Bool {
-        if let next = queue.removeFirst() {
-            if next.end?.isHeard ?? true { turn(of: next.seat, next.input) }
-        } else if let end = readable.removeFirst() {
+        switch agenda.next() {
+        case .hear(let heard):
+            if heard.end?.isHeard ?? true { turn(of: heard.seat, heard.input) }
+        case .read(let end):
             end.isListed = false
             end.readOne()
             wake(end)
-        } else if let action = postponed.removeFirst() {
-            action()
-        } else {
-            return false
+        case .act(let postponed): postponed.action()
+        case .nothing: return false
         }
         return true
     }
 
     private func turn(of seat: Seat, _ input: Input) {
-        guard simulator.countTurn(of: seat) else {
-            queue.removeAll()
-            readable.removeAll()
-            return
-        }
-        simulator.inputs += 1
-        seat.core.handle(input, at: machine.moment, into: &seat.effects)
-        finishTurn(of: seat, input)
+        guard countTurn(of: seat) else { return agenda = Agenda() }
+        let moment = machine.moment
+        seat.core.handle(input, at: moment, into: &seat.effects)
+        finishTurn(of: seat, input, at: moment)
+    }
+
+    /// False when time stands still while the cores go on and on.
+    private func countTurn(of seat: Seat) -> Bool {
+        world.inputs += 1
+        turnsOfInstant = lastTurn == world.now ? turnsOfInstant + 1 : 1
+        lastTurn = world.now
+        guard turnsOfInstant > Self.mostTurnsOfInstant else { return true }
+        world.blame(seat, "\(turnsOfInstant) turns without time going by")
+        return false
     }
 
     /// Carries out the effects of a turn in order, commits its rows, and sends what it wants sent.
-    func finishTurn(of seat: Seat, _ input: Input?) {
+    func finishTurn(of seat: Seat, _ input: Input?, at moment: Moment) {
         let effects = seat.effects.take()
-        simulator.note(input, effects, of: seat, at: machine.moment)
+        world.note(input, effects, of: seat, at: moment)
         for effect in effects {
             if let (count, death) = effectsUntilDeath {
                 if count <= 0 { return machine.die(death) }
@@ -181,17 +189,16 @@ extension Process {
             carryOut(effect, of: seat)
         }
         commit()
-        for end in unsent {
+        while let end = unsent.removeFirst() {
             end.isUnsent = false
             end.flush()
         }
-        unsent.removeAll(keepingCapacity: true)
     }
 
     private func commit() {
         guard !stagedRows.isEmpty else { return }
         for row in stagedRows { machine.rows.set(row.table, row.key, row.record) }
-        simulator.logs += stagedLines
+        world.logs += stagedLines
         stagedRows.removeAll(keepingCapacity: true)
         stagedLines.removeAll(keepingCapacity: true)
     }
@@ -201,12 +208,45 @@ extension Process {
         guard next != seat.armed else { return }
         seat.armed = next
         guard let next else { return }
-        simulator.schedule(at: next) { [self] in
+        world.schedule(at: next) { [self] in
             guard isAlive, pausedSince == nil, seat.armed == next else { return }
             seat.armed = nil
             enqueue(.deadline, for: seat)
             drain()
         }
+    }
+}
+
+/// What a process has to do at this instant.
+struct Agenda {
+    /// An input on its way to a core; one that is about a stream may be dropped.
+    struct Heard {
+        let seat: Seat
+        let input: Input
+        let end: StreamEnd?
+    }
+
+    struct Postponed {
+        let action: () -> Void
+    }
+
+    enum Item {
+        case hear(Heard)
+        case read(StreamEnd)
+        case act(Postponed)
+        case nothing
+    }
+
+    var inputs = Queue<Heard>()
+    var readable = Queue<StreamEnd>()
+    /// What came while the process was paused, apart from what lies in its sockets.
+    var postponed = Queue<Postponed>()
+
+    mutating func next() -> Item {
+        if let heard = inputs.removeFirst() { return .hear(heard) }
+        if let end = readable.removeFirst() { return .read(end) }
+        if let action = postponed.removeFirst() { return .act(action) }
+        return .nothing
     }
 }
 
@@ -220,6 +260,7 @@ final class Seat: StreamOwner {
     let name: String
     let index: Int
     let process: Process
+    let machine: Machine
     var core: any PeerProtocol
     var effects: Effects
     var connections: [ConnectionID: StreamEnd] = [:]
@@ -238,13 +279,12 @@ final class Seat: StreamOwner {
         self.index = index
         self.core = core
         self.process = process
+        machine = process.machine
         effects = Effects(logLevel: logLevel)
     }
 
-    var machine: Machine { process.machine }
-
     var isAlive: Bool { process.isAlive }
-    var limits: StreamLimits { process.simulator.limits }
+    var limits: StreamLimits { process.world.limits }
 
     func perform(_ action: @escaping () -> Void) { process.perform(action) }
 

@@ -16,7 +16,7 @@ extension Process {
         case .finish(let connection): opened(connection, seat)?.finish()
         case .abort(let connection, let reason): seat.connections[connection]?.close(reason, resetting: true)
         case .sendDatagram(let bytes, let listener, let address):
-            if let socket = seat.listeners[listener] { simulator.send(bytes, from: socket, to: address) }
+            if let socket = seat.listeners[listener] { world.send(bytes, from: socket, to: address) }
         case .resolve(let request, let name): resolve(request, name, seat)
         case .store(let request, let operation): store(request, operation, seat)
         case .remember(let table, let key, let record): remember(table, key, record, seat)
@@ -35,7 +35,7 @@ extension Process {
     private func log(_ record: LogRecord, _ seat: Seat) {
         let line = LogLine(moment: machine.moment, node: machine.id, core: seat.name, record: record)
         if stagedRows.isEmpty {
-            simulator.logs.append(line)
+            world.logs.append(line)
         } else {
             stagedLines.append(line)
         }
@@ -47,7 +47,7 @@ extension Process {
     private func listen(
         _ listener: ListenerID, on address: ListenAddress, _ kind: Effect.ListenerKind, _ seat: Seat
     ) {
-        guard seat.listeners[listener] == nil else { return simulator.blame(seat, "\(listener) is open already") }
+        guard seat.listeners[listener] == nil else { return world.blame(seat, "\(listener) is open already") }
         if case .unix = address, kind == .datagram { return enqueue(.refused(listener, .other("ENOTSUP")), for: seat) }
         if case .ip(let address) = address, !address.ip.isUnspecified, !machine.isLocal(address.ip) {
             return enqueue(.refused(listener, .addressNotAvailable), for: seat)
@@ -66,7 +66,7 @@ extension Process {
         _ seat: Seat
     ) {
         guard seat.connections[connection] == nil else {
-            return simulator.blame(seat, "\(connection) is in use")
+            return world.blame(seat, "\(connection) is in use")
         }
         let end = StreamEnd(seat, local: .none, remote: .none)
         end.connection = connection
@@ -78,7 +78,7 @@ extension Process {
     private func opened(_ connection: ConnectionID, _ seat: Seat) -> StreamEnd? {
         guard let end = seat.connections[connection] else { return nil }
         guard end.phase == .open else {
-            simulator.blame(seat, "\(connection) is not connected yet")
+            world.blame(seat, "\(connection) is not connected yet")
             return nil
         }
         return end.isHeard ? end : nil
@@ -96,14 +96,14 @@ extension Process {
             return enqueue(.transferred(connection, plan.file, .failed(.disconnected, octets: 0)), for: seat)
         }
         guard end.reception == nil else {
-            return simulator.blame(seat, "\(connection) receives a file already")
+            return world.blame(seat, "\(connection) receives a file already")
         }
         Reception.begin(plan, on: end)
     }
 
     private func resolve(_ request: RequestID, _ name: String, _ seat: Seat) {
-        simulator.schedule(after: simulator.draw(simulator.network.lookup)) { [self] in
-            perform { [self] in enqueue(.resolved(request, simulator.addresses(of: name)), for: seat) }
+        world.schedule(after: world.draw(world.network.lookup)) { [self] in
+            perform { [self] in enqueue(.resolved(request, world.addresses(of: name)), for: seat) }
         }
     }
 }
@@ -113,10 +113,10 @@ extension Process {
     /// Operations end in any order, but for those that name the same file. Digests keep no order.
     private func store(_ request: RequestID, _ operation: StoreOperation, _ seat: Seat) {
         let files = operation.filesInOrder
-        var end = simulator.now + .nanoseconds(simulator.draw(simulator.network.disk))
+        var end = world.now + .nanoseconds(world.draw(world.network.disk))
         for file in files { end = max(end, fileIsFree[file] ?? end) }
         for file in files { fileIsFree[file] = end }
-        simulator.schedule(at: end) { [self] in
+        world.schedule(at: end) { [self] in
             for file in files where fileIsFree[file] == end { fileIsFree[file] = nil }
             perform { [self] in enqueue(.stored(request, result(of: operation, seat)), for: seat) }
         }
@@ -140,7 +140,7 @@ extension Process {
     private func remember(_ table: String, _ key: String, _ record: Record, _ seat: Seat) {
         for field in record.fields {
             switch field.value {
-            case .list, .record: simulator.blame(seat, "a row of \(table) has no place for \(field.name)")
+            case .list, .record: world.blame(seat, "a row of \(table) has no place for \(field.name)")
             case .null, .bool, .int, .double, .string: break
             }
         }
@@ -148,9 +148,9 @@ extension Process {
     }
 
     private func recall(_ table: String, after: String?, limit: Int, _ seat: Seat) {
-        let end = max(seat.recallIsFree, simulator.now + .nanoseconds(simulator.draw(simulator.network.disk)))
+        let end = max(seat.recallIsFree, world.now + .nanoseconds(world.draw(world.network.disk)))
         seat.recallIsFree = end
-        simulator.schedule(at: end) { [self] in
+        world.schedule(at: end) { [self] in
             perform { [self] in
                 let page = machine.rows.rows(table, after: after, limit: limit)
                 enqueue(.recalled(table: table, page.rows, more: page.more), for: seat)
@@ -212,9 +212,9 @@ final class FolderWatch {
     /// Hidden names are not told, as a scan does not list them.
     func saw(_ path: RelativePath) {
         guard !path.components.contains(where: { $0.hasPrefix(".") }) else { return }
-        let simulator = seat.machine.simulator
+        let world = seat.machine.world
         if paths.isEmpty {
-            simulator.schedule(after: simulator.draw(Self.delay)) { [self] in
+            world.schedule(after: world.draw(Self.delay)) { [self] in
                 seat.perform { self.tell() }
             }
         }

@@ -28,6 +28,8 @@ struct Queue<Element> {
 
     mutating func removeFirst() -> Element? {
         guard head < elements.count else { return nil }
+        // Mostly there is one element.
+        if elements.count == 1 { return elements.removeLast() }
         let element = elements[head].take()
         head += 1
         if head == elements.count {

@@ -7,16 +7,16 @@ extension StreamEnd {
 
     /// Dials from `from`, if given, for at most `timeout`. The owner hears `connected` or `closed`.
     func dial(_ destination: Destination, from: IPAddress?, timeout: Duration) {
-        simulator.schedule(at: simulator.now + timeout) { [self] in
+        world.schedule(at: world.now + timeout) { [self] in
             owner.perform { self.fail(.timeout) }
         }
         switch destination {
         case .address(let address):
             dial(address, from: from)
         case .name(let name, let port):
-            simulator.schedule(after: simulator.draw(simulator.network.lookup)) { [self] in
+            world.schedule(after: world.draw(world.network.lookup)) { [self] in
                 // One family must do when we are bound to an address of it.
-                let usable = simulator.addresses(of: name).first {
+                let usable = world.addresses(of: name).first {
                     from == nil || ($0.v4 == nil) == (from?.v4 == nil)
                 }
                 owner.perform {
@@ -29,7 +29,7 @@ extension StreamEnd {
 
     /// Dials a Unix socket of the owner's machine.
     func dial(path: String) {
-        simulator.schedule(after: 0) { [self] in
+        world.schedule(after: 0) { [self] in
             knock(machine) { $0.stream(atPath: path) }
         }
     }
@@ -42,7 +42,7 @@ extension StreamEnd {
         guard phase == .dialing else { return }
         guard !machine.isBanned(address.ip) else { return fail(.banned) }
         guard from.map(machine.isLocal) ?? true, let ip = from ?? machine.localAddress(toward: address.ip),
-            (ip.v4 == nil) == (address.ip.v4 == nil)
+            machine.canReach(address.ip, from: ip)
         else { return fail(.unreachable) }
         local = SocketAddress(ip, machine.sockets.freePort())
         remote = address
@@ -51,22 +51,22 @@ extension StreamEnd {
 
     private func sendFirst(retryAfter: Duration) {
         let address = remote
-        if let target = simulator.machine(at: address.ip, from: machine) {
-            simulator.schedule(after: simulator.oneWay(from: machine, to: target)) { [self] in
+        if let target = world.machine(at: address.ip, from: machine) {
+            world.schedule(after: world.oneWay(from: machine, to: target)) { [self] in
                 knock(target) { $0.stream(at: address) }
             }
         }
-        simulator.schedule(at: simulator.now + retryAfter) { [self] in
+        world.schedule(at: world.now + retryAfter) { [self] in
             if phase == .dialing, !isAnswered { sendFirst(retryAfter: retryAfter * 2) }
         }
     }
 
     /// The first packet is there: the system of `target` answers for whoever listens.
     private func knock(_ target: Machine, _ find: (Sockets) -> Socket?) {
-        guard phase == .dialing, !simulator.isCut(machine, target) else { return }
+        guard phase == .dialing, !world.isCut(machine, target) else { return }
         let socket = find(target.sockets)
-        simulator.schedule(after: simulator.oneWay(from: target, to: machine)) { [self] in
-            guard phase == .dialing, !isAnswered, !simulator.isCut(target, machine) else { return }
+        world.schedule(after: world.oneWay(from: target, to: machine)) { [self] in
+            guard phase == .dialing, !isAnswered, !world.isCut(target, machine) else { return }
             isAnswered = true
             guard let socket else { return owner.perform { self.fail(.refused) } }
             open(to: socket)
@@ -91,13 +91,5 @@ extension StreamEnd {
     /// The dialling program gave up while its system had opened the stream.
     private func abandon() {
         other?.transmit(.reset)
-    }
-}
-
-extension Simulator {
-    /// What the name service answers.
-    func addresses(of name: String) -> [IPAddress] {
-        if let address = IPAddress(name) { return [address] }
-        return names[name.lowercased()] ?? []
     }
 }

@@ -46,6 +46,8 @@ final class Reception {
     /// All is there and is being made durable; the stream is not read until that is done.
     private(set) var isStoring = false
     private var isOver = false
+    /// Octets that came with the last ones of the file: the owner hears of the transfer before it hears them.
+    private var rest = Bytes()
 
     /// Opens the part file and writes the first octets. Tells the owner when that fails.
     static func begin(_ plan: FileReception, on end: StreamEnd) {
@@ -71,18 +73,14 @@ final class Reception {
         }
     }
 
-    /// Takes what belongs to the file and gives back the rest: all of it when it cannot be written.
-    func take(_ bytes: Bytes) -> Bytes {
-        var own = bytes.count
-        if case .exactly = plan.length { own = Int(min(UInt64(own), left)) }
-        guard own <= left else {
-            fail(.other("EFBIG"))
-            return bytes
-        }
+    /// Takes what belongs to the file; the owner hears the rest after the end of the transfer.
+    func take(_ bytes: Bytes) {
+        let own = Int(min(UInt64(bytes.count), left))
         left -= UInt64(own)
+        rest = bytes.dropping(own)
         write(bytes.slice(0..<own))
+        if case .toEnd = plan.length, rest.count > 0, !isOver { fail(.other("EFBIG")) }
         storeIfComplete()
-        return isOver ? bytes : bytes.dropping(own)
     }
 
     /// The other side has sent all. True when the owner is to hear of that only after the file is stored.
@@ -112,7 +110,7 @@ final class Reception {
     private func store() {
         isStoring = true
         let end = end
-        end.simulator.schedule(after: end.simulator.draw(end.simulator.network.disk)) { [self] in
+        end.world.schedule(after: end.world.draw(end.world.network.disk)) { [self] in
             end.owner.perform { self.complete() }
         }
     }
@@ -139,5 +137,6 @@ final class Reception {
         isOver = true
         end.reception = nil
         end.owner.enqueue(.transferred(end.connection, plan.file, result), about: nil)
+        if rest.count > 0 { end.owner.enqueue(.received(rest, on: end.connection), about: end) }
     }
 }

@@ -23,7 +23,8 @@ struct Options {
             switch word {
             case "--node": node = try Self.value(of: word, &rest)
             case "--rounds": rounds = try Self.number(Self.value(of: word, &rest))
-            case "--nodes": nodes = try Self.value(of: word, &rest).split(separator: ",").map { try Self.number(String($0)) }
+            case "--nodes":
+                nodes = try Self.value(of: word, &rest).split(separator: ",").map { try Self.number(String($0)) }
             case "--quick": isQuick = true
             case "--json": json = try Self.value(of: word, &rest)
             case "--keep": keepsScratch = true
@@ -41,7 +42,9 @@ struct Options {
     }
 
     private static func number(_ text: String) throws -> Int {
-        guard let number = Int(text), (1...1000).contains(number) else { throw Usage("\(text) is no number from 1 to 1000") }
+        guard let number = Int(text), (1...1000).contains(number) else {
+            throw Usage("\(text) is no number from 1 to 1000")
+        }
         return number
     }
 }

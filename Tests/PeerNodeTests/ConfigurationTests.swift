@@ -22,7 +22,7 @@ import Testing
             "PEERNODE__log__level": "debug",
         ]
         let configuration = try configuration(text, environment: environment)
-        let tags = #"{"a":"1","b":"2","c":"true"}"#
+        let tags = #"{"b":"2","a":"1","c":"true"}"#
         #expect(
             lines(configuration, of: "log/level", "relay", "echo") == [
                 #"/log/level                         environment PEERNODE__log__level                 "debug""#,

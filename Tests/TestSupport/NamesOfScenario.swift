@@ -61,7 +61,8 @@ struct NamesOfScenario {
 
     private func incoming(_ address: SocketAddress) -> SocketAddress {
         guard address != .none else { return address }
-        return SocketAddress(address.ip, scenarioPorts[address.port] ?? (address.port < Self.ownPorts ? address.port : 0))
+        return SocketAddress(
+            address.ip, scenarioPorts[address.port] ?? (address.port < Self.ownPorts ? address.port : 0))
     }
 
     mutating func incoming(_ input: Input, _ name: PuppetName) -> Input {

@@ -66,7 +66,8 @@ private final class Player<Runner: ScenarioRunner> {
         case .wake(let name, let delay): pull(name, [], wakeAfter: delay)
         case .hear(let name, let inputs): try hear(name, inputs)
         case .hearAtLast(let name, let input): try hearAtLast(name, input)
-        case .logged(let name, let lines): try wait("the log is \(runner.log(of: name))") { runner.log(of: name) == lines }
+        case .logged(let name, let lines):
+            try wait("the log is \(runner.log(of: name))") { runner.log(of: name) == lines }
         case .restart: try start()
         case .stop: runner.stop()
         case .ask(let name, let command): question = runner.ask(name, command)
@@ -89,7 +90,9 @@ private final class Player<Runner: ScenarioRunner> {
             socketHasRead += bytes.count
             try wait("bare socket") { (socket?.received.count ?? 0) >= socketHasRead }
             let read = Bytes(Array((socket?.received ?? []).suffix(bytes.count)))
-            guard read == bytes, socket?.received.count == socketHasRead else { throw Mismatch(what: "it read \(read)") }
+            guard read == bytes, socket?.received.count == socketHasRead else {
+                throw Mismatch(what: "it read \(read)")
+            }
         case .hasReadOctets(let count): try wait("bare socket") { (socket?.received.count ?? 0) >= count }
         case .hasEnded: try wait("bare socket") { socket?.hasEnded ?? false }
         case .wasReset: try wait("bare socket") { socket?.wasReset ?? false }
@@ -161,7 +164,7 @@ extension Player {
         while rest.count > 0 {
             let input = try next(name, instead: .received(rest, on: connection))
             guard case .received(let piece, connection) = input,
-                piece.prefix(rest.count).elementsEqual(rest.prefix(piece.count))
+                piece.slice(0..<min(rest.count, piece.count)) == rest.slice(0..<min(rest.count, piece.count))
             else { throw Mismatch(what: "\(name) heard \(input), not \(rest) on \(connection)") }
             if piece.count > rest.count {
                 unasked[name]?.insert(.received(piece.dropping(rest.count), on: connection), at: 0)
@@ -199,11 +202,18 @@ extension Player {
 extension Input {
     /// Stands for any octets in an expected `closed`.
     static let anyTraffic = Traffic(received: .max, sent: .max)
+    /// Stands for any number of octets in an expected `transferred`.
+    static let anyOctets = UInt64.max
 
     fileprivate func matches(_ expected: Input) -> Bool {
         switch (self, expected) {
         case (.closed(let connection, let reason, _), .closed(let wanted, let wantedReason, Self.anyTraffic)):
             connection == wanted && reason == wantedReason
+        case (
+            .transferred(let connection, let file, .failed(let error, _)),
+            .transferred(let wanted, let wantedFile, .failed(let wantedError, Self.anyOctets))
+        ):
+            connection == wanted && file == wantedFile && error == wantedError
         case (.answered(let id, let reply), .answered(let wanted, Reply([], .refused("")))):
             // The words of a refusal are for a person.
             if case .refused = reply.outcome { id == wanted && reply.records.isEmpty } else { false }

@@ -94,7 +94,7 @@ import Testing
 
     @Test func `no file names a place of one machine, or leaves work for later`() {
         // Written in parts, so that this file does not break its own rule.
-        let marks = ["/" + "work/", "/" + "root/", "/" + "home/", "TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]
+        let marks = ["/" + "work/", "/" + "root/", "/" + "home/", "TO" + "DO", "FIX" + "ME", "XX" + "X:", "HA" + "CK"]
         let paths = ["Sources", "Tests", "Modules", "config"].flatMap(tree.files) + ["README.md", "Package.swift"]
         var broken: [String] = []
         for path in paths where !path.hasSuffix(".json") || path.hasPrefix("config") {
@@ -138,6 +138,41 @@ import Testing
         for (target, names) in declaredDependencies() {
             if protocols.contains(target) { #expect(names.isDisjoint(with: protocols.union(frame)), "\(target)") }
             if frame.contains(target) { #expect(names.isDisjoint(with: protocols), "\(target)") }
+        }
+    }
+
+    @Test func `the catalogue of events and the code name the same events`() {
+        let catalogue = tree.text("Sources/PeerNode/PeerNode.docc/Events.md").components(separatedBy: "\n")
+            .filter { $0.hasPrefix("| `") }.compactMap { $0.split(separator: "|").first }
+            .flatMap { $0.matches(of: #/`([a-z_]+)`/#).map { String($0.1) } }
+        let developers: Set<String> = ["PeerSimulator", "peernode-sim", "peernode-bench", "peernode-fuzz", "PeerCore"]
+        var written: Set<String> = []
+        var literals: Set<String> = []
+        for source in tree.sources("Sources") where !developers.contains(source.target) {
+            let text = source.lines.joined(separator: "\n")
+            let calls = text.matches(of: #/(?:\.log|\blog|LogRecord|\bwrite)\(\s*(?:\.\w+,\s*)?"([a-z]+_[a-z_]+)"/#)
+            written.formUnion(calls.map { String($0.1) })
+            literals.formUnion(text.matches(of: #/"([a-z_]+)"/#).map { String($0.1) })
+        }
+        #expect(catalogue.count > 40 && written.count > 20)
+        #expect(written.subtracting(catalogue).isEmpty, "not in the catalogue")
+        #expect(Set(catalogue).subtracting(literals).isEmpty, "not in the code")
+    }
+
+    @Test func `every message type occurs in a vector file`() {
+        let vectors = [
+            (
+                "Tests/DDRPTests/Vectors/ddrp.json",
+                [
+                    "Hello", "HelloAck", "Ping", "Update", "NilUpdate", "TreeBaseReq", "TreeBaseRes", "SectorReq",
+                    "SectorRes", "PeerReq", "PeerRes", "UpdateReq",
+                ].map { "\"type_name\": \"\($0)\"" }
+            ),
+            ("Tests/BootstrapTests/Vectors/gossip.json", [510, 511, 513].map { "\"type\": \($0)" }),
+        ]
+        for (path, marks) in vectors {
+            let text = tree.text(path)
+            for mark in marks { #expect(text.contains(mark), "\(path): \(mark)") }
         }
     }
 }

@@ -174,6 +174,7 @@ extension Host: ConnectionOwner {
         streams.waitingForFlush.append(connection)
     }
 
+    /// Writes what waits on the connections of the turn.
     public func flush() {
         guard !streams.waitingForFlush.isEmpty else { return }
         let waiting = streams.waitingForFlush
@@ -199,6 +200,7 @@ extension Host: ConnectionOwner {
         runtime.waitForRate()
     }
 
+    /// Lets connections go on that waited for a limited rate.
     public func resumeRates() {
         let waiting = streams.waitingForRate
         streams.waitingForRate = []

@@ -21,6 +21,7 @@ func bootServer(_ words: [String]) throws -> Int32 {
 }
 
 private struct BootstrapJob {
+    /// A port that no other job uses.
     private static let port: UInt16 = 9099
     /// 127.10.1.1 and 127.10.1.2.
     private static let nodeAddress: UInt32 = 0x7f0a_0101

@@ -3,7 +3,8 @@ internal import PeerCore
 internal import UV
 
 /// `detect`: from SIGKILL of a node until its neighbours say so.
-let detectJob = Job(name: "detect", summary: "milliseconds until the first and all neighbours tell of a SIGKILL") { bench in
+let detectJob = Job(name: "detect", summary: "milliseconds until the first and all neighbours tell of a SIGKILL") {
+    bench in
     for count in bench.options.nodes where count <= 32 || !bench.options.isQuick {
         var first = Figure("detect.\(count)", "first_ms", limit: "target", .atMost(1))
         var all = Figure("detect.\(count)", "all_ms", limit: "target", .atMost(1))

@@ -5,7 +5,9 @@ internal import PeerCore
 internal import PeerCrypto
 
 /// `frame`: taking one Ping of 76 octets out of received bytes.
-let frameJob = Job(name: "frame", summary: "Envelope.next of a Ping: nanoseconds, and instructions when valgrind is there") {
+let frameJob = Job(
+    name: "frame", summary: "Envelope.next of a Ping: nanoseconds, and instructions when valgrind is there"
+) {
     bench in
     let frames = Frames()
     var figure = Figure("frame", "ns_per_envelope", limit: "target", .atMost(1))
@@ -45,13 +47,14 @@ struct Frames {
 
     /// Takes so many envelopes; gives their octets, which keeps the compiler from leaving the work out.
     func take(_ count: Int) throws(DecodeError) -> Int {
-        var waiting = buffer
+        var position = 0
         var octets = 0
         for _ in 0..<count {
-            if waiting.count < Self.octets { waiting = buffer }
-            guard let next = try Envelope.next(in: waiting, dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
-            else { return octets }
-            waiting = waiting.dropping(next.octets)
+            if position == buffer.count { position = 0 }
+            let next = try Envelope.next(
+                in: buffer.dropping(position), dialect: .reference, bodyLimit: Envelope.maximumBodyBytes)
+            guard let next else { return octets }
+            position += next.octets
             octets += next.octets
         }
         return octets
@@ -68,7 +71,8 @@ private func countInstructions(_ bench: Bench) throws {
     }
     // Old versions of valgrind cannot read the compiler's debugging information.
     let program = try bench.folder("callgrind").appendingPathComponent("peernode-bench").path
-    guard try run("/usr/bin/strip", ["--strip-debug", "-o", program, CommandLine.arguments[0]], bench).status == 0 else {
+    guard try run("/usr/bin/strip", ["--strip-debug", "-o", program, CommandLine.arguments[0]], bench).status == 0
+    else {
         return bench.report.say("absent strip: instructions per frame were not counted")
     }
     let (few, many) = (10_000, 110_000)

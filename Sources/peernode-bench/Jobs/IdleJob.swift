@@ -3,7 +3,8 @@ internal import Foundation
 internal import PeerCore
 
 /// `idle`: what a node with eight peers and nothing to do costs.
-let idleJob = Job(name: "idle", summary: "CPU of a node with 8 peers and nothing to do, beside the cost of its Pings") { bench in
+let idleJob = Job(name: "idle", summary: "CPU of a node with 8 peers and nothing to do, beside the cost of its Pings") {
+    bench in
     let seconds = bench.size(20, quick: 2)
     var warm = Figure("idle", "cpu_percent", limit: "floor", .atMost(3))
     var cold = Figure("idle", "cpu_percent", limit: "cold_floor", .none)

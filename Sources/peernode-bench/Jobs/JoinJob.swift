@@ -2,7 +2,8 @@ internal import PeerCore
 internal import UV
 
 /// `join`: from the start of the first process until every node has eight peers.
-let joinJob = Job(name: "join", summary: "seconds until every one of N processes has 8 peers, from one address") { bench in
+let joinJob = Job(name: "join", summary: "seconds until every one of N processes has 8 peers, from one address") {
+    bench in
     for count in bench.options.nodes {
         let target = joinTarget(count)
         var time = Figure("join.\(count)", "seconds", limit: "target", target == nil ? .none : .atMost(1))

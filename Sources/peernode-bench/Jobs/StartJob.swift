@@ -28,7 +28,8 @@ private let mostSeconds = 1.0
 /// Makes the rows as the node itself would: by an address book, into its database.
 private func makeBook(in folder: URL, count: Int) throws {
     let data = folder.appendingPathComponent("data")
-    try FileManager.default.createDirectory(at: data, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    try FileManager.default.createDirectory(
+        at: data, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     let loop = Loop()
     let rows = try RowStore(loop: loop, path: data.appendingPathComponent("peernode.sqlite").path) { _ in }
     var book = AddressBook(AddressPolicy(allowPrivate: true), capacity: count)

@@ -58,7 +58,8 @@ struct Figure {
     var line: String {
         "RATIO job=\(job) metric=\(metric) node=\(shown(node.median)) [\(shown(node.least))-\(shown(node.most))]"
             + " limit=\(limit):\(shown(bound.median)) ratio=\(shown(ratio.median))"
-            + " [\(shown(ratio.least))-\(shown(ratio.most))] n=\(ratio.count) \(verdict)\(note.isEmpty ? "" : "  (\(note))")"
+            + " [\(shown(ratio.least))-\(shown(ratio.most))] n=\(ratio.count) \(verdict)"
+            + (note.isEmpty ? "" : "  (\(note))")
     }
 
     /// The same for programs.

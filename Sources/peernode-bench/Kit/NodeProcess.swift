@@ -83,7 +83,9 @@ final class NodeProcess {
         let end = Date().addingTimeInterval(seconds)
         while true {
             let text = try status()
-            let values = text.components(separatedBy: "\"\(field)\":").dropFirst().map { Int($0.prefix { $0.isNumber }) ?? 0 }
+            let values = text.components(separatedBy: "\"\(field)\":").dropFirst().map {
+                Int($0.prefix { $0.isNumber }) ?? 0
+            }
             if values.contains(where: { $0 >= count }) { return }
             guard Date() < end else { throw BenchFailure("the node has \(field) \(values), not \(count)") }
             usleep(20_000)

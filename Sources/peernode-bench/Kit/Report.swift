@@ -23,7 +23,9 @@ final class Report {
     }
 
     func add(_ figure: Figure) {
-        guard figure.ratio.count > 0 else { return failed(figure.job, BenchFailure("no round of \(figure.metric) ended")) }
+        guard figure.ratio.count > 0 else {
+            return failed(figure.job, BenchFailure("no round of \(figure.metric) ended"))
+        }
         hasMisses = hasMisses || !figure.isMet
         write(figure.line, to: 1)
         if let json { write(figure.record.json, to: json) }

@@ -1,19 +1,6 @@
-internal import Glibc
 internal import PeerCore
 internal import PeerNode
 internal import PeerRuntime
-
-/// The variables of the environment.
-func environmentVariables() -> [String: String] {
-    var variables: [String: String] = [:]
-    var entry = unsafe environ
-    while let text = unsafe entry.pointee {
-        let parts = unsafe String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-        if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
-        unsafe entry += 1
-    }
-    return variables
-}
 
 /// The configuration that the options name, checked.
 func loadConfiguration(_ options: Options) throws(Failure) -> EffectiveConfiguration {

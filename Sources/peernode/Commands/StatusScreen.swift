@@ -4,7 +4,8 @@ internal import PeerCore
 enum StatusScreen {
     static func text(_ status: Record) -> String {
         var lines = [
-            "peernode \(value(status, "version"))  pid \(value(status, "pid"))  up \(age(status.int("uptimeSeconds") ?? 0))",
+            "peernode \(value(status, "version"))  pid \(value(status, "pid"))"
+                + "  up \(age(status.int("uptimeSeconds") ?? 0))",
             "peer ID  \(value(status, "peer"))",
             "config   \(value(status, "config"))",
         ]
@@ -25,8 +26,9 @@ enum StatusScreen {
         let head = name + String(repeating: " ", count: max(1, 9 - name.count))
         if section["want"] != nil {
             return [
-                head + "\(value(section, "peers")) peers (\(value(section, "inbound")) in,"
-                    + " \(value(section, "outbound")) out), \(value(section, "have")) of \(value(section, "want")) wanted,"
+                head + "peers \(value(section, "peers")) (\(value(section, "inbound")) in,"
+                    + " \(value(section, "outbound")) out), \(value(section, "have")) of"
+                    + " \(value(section, "want")) wanted,"
                     + " \(value(section, "known")) addresses known, listening on \(value(section, "listen"))"
             ]
         }

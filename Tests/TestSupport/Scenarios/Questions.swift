@@ -109,7 +109,8 @@ extension Scenario {
             Scenario(
                 "a command gets as many answers as the core likes, the last one says so",
                 [
-                    .ask(.a, Command("peers", ["all": true])), hear(.a, .command(k(1), Command("peers", ["all": true]))),
+                    .ask(.a, Command("peers", ["all": true])),
+                    hear(.a, .command(k(1), Command("peers", ["all": true]))),
                     give(.a, .reply(k(1), Reply([["peer": "x"]], .more))), .answers([Reply([["peer": "x"]], .more)]),
                     give(.a, .reply(k(1), Reply([["peer": "y"]]))), give(.a, .reply(k(1), Reply([["peer": "z"]]))),
                     .answers([Reply([["peer": "x"]], .more), Reply([["peer": "y"]])]),

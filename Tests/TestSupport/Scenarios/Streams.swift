@@ -53,10 +53,10 @@ extension Scenario {
             ] + goodbye(traffic(received: 4, sent: 13), traffic(received: 13, sent: 4))),
 
         Scenario(
-            "a megabyte arrives whole",
+            "half a megabyte arrives whole",
             connected + [
-                give(.a, .send(zeros(1 << 20), on: c(1001))), hear(.b, .received(zeros(1 << 20), on: c(1))),
-            ] + goodbye(traffic(sent: 1 << 20), traffic(received: 1 << 20))),
+                give(.a, .send(zeros(1 << 19), on: c(1001))), hear(.b, .received(zeros(1 << 19), on: c(1))),
+            ] + goodbye(traffic(sent: 1 << 19), traffic(received: 1 << 19))),
 
         Scenario(
             "what is sent before finish arrives before ended",
@@ -88,7 +88,7 @@ extension Scenario {
             listen(.a, 1) + [
                 .open(to: .ip(port(1)), reading: false),
                 hear(.a, .accepted(c(1), on: listener(1), local: port(1), remote: port(0))),
-            ] + Array(repeating: give(.a, .send(zeros(2 << 20), on: c(1))), count: 24) + [
+            ] + Array(repeating: give(.a, .send(zeros(2 << 20), on: c(1))), count: 10) + [
                 .hearAtLast(.a, .closed(c(1), .tooSlow, Input.anyTraffic))
             ]),
 

@@ -1,0 +1,41 @@
+/// What the command line says about a run.
+struct Options {
+    /// Virtual seconds.
+    var seconds: Int64 = 60
+    /// Number of nodes.
+    var nodes = 50
+    /// Everything random is drawn from it.
+    var seed: UInt64 = 1
+
+    /// The options behind the scenario's name; nil when they cannot be understood.
+    init?(_ arguments: ArraySlice<String>) {
+        var rest = arguments
+        while let name = rest.popFirst() {
+            guard let text = rest.popFirst(), let value = UInt32(text) else { return nil }
+            switch name {
+            case "--seconds": seconds = Int64(value)
+            case "--nodes": nodes = Int(value)
+            case "--seed": seed = UInt64(value)
+            default: return nil
+            }
+        }
+    }
+}
+
+/// Runs the scenario that the arguments name; gives the exit code (program.md section 1).
+func runScenario(_ arguments: [String], _ scenarios: [String: (Options) throws -> Void]) -> Int32 {
+    guard let name = arguments.dropFirst().first, let scenario = scenarios[name],
+        let options = Options(arguments.dropFirst(2))
+    else {
+        let names = scenarios.keys.sorted().joined(separator: " | ")
+        print("usage: peernode-sim \(names) [--seconds N] [--nodes N] [--seed N]")
+        return 64
+    }
+    do {
+        try scenario(options)
+        return 0
+    } catch {
+        print(error)
+        return 1
+    }
+}
