@@ -40,7 +40,7 @@ import Testing
         try await expectCommandsAgree(home, banned, known)
     }
 
-    /// A node that learns of a hundred new addresses and sets a hundred bans, and is killed somewhere on the way.
+    /// A node that learns of a hundred new addresses and sets many bans, and is killed somewhere on the way.
     private func killedNode(_ home: NodeHome, _ round: Int) async throws -> ChildProcess {
         let teller = Loopback.next()
         let offers = (0..<100).flatMap { number in
@@ -53,11 +53,15 @@ import Testing
         let node = try home.start()
         try await node.waitFor("listening") { $0["cat"] == "admin" }
         let client = try RawSocket.connection(to: home.state("admin.sock"))
-        for number in 0..<100 {
-            client.send(#"{"command":"node.ban","arguments":{"peer":"10.\#(round).\#(number).0/24"}}"#.utf8 + [10])
-        }
-        // Between the first row and long after the last.
-        try await Task.sleep(for: .milliseconds(.random(in: 0...900)))
+        // A ban every few milliseconds, so that there is always one on its way to the disk.
+        let end = ContinuousClock.now + .milliseconds(.random(in: 0...900))
+        var number = 0
+        repeat {
+            number += 1
+            let block = "10.\(round).\(number & 0xff).\(number >> 8)"
+            client.send(#"{"command":"node.ban","arguments":{"peer":"\#(block)"}}"#.utf8 + [10])
+            try await Task.sleep(for: .milliseconds(3))
+        } while ContinuousClock.now < end
         node.signal(SIGKILL)
         return node
     }

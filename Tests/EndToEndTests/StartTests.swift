@@ -136,6 +136,52 @@ import Testing
         }
     }
 
+    @Test func `an identity is made once, shown, and replaced only by force while no node runs`() async throws {
+        let home = try NodeHome()
+        #expect(try await home.command(["id"]).exit == .status(1))
+        let made = try await home.command(["keygen"])
+        #expect(made.exit == .status(0) && made.text.contains(/^[0-9a-f]{64}$/), "\(made.text)")
+        let again = try await home.command(["keygen"])
+        #expect(again.exit == .status(1) && again.complaints.contains("--force"), "\(again.complaints)")
+        #expect(try await home.command(["id"]).lines.first?.text == made.text)
+        let node = try await home.startListening()
+        #expect(node.lines.first?["peer"] == made.text)
+        #expect(try await home.command(["keygen", "--force"]).exit == .status(69))
+        node.signal(SIGTERM)
+        try await node.waitForExit()
+        let forced = try await home.command(["keygen", "--force"])
+        #expect(forced.exit == .status(0) && forced.text != made.text)
+        #expect(try await home.command(["id"]).lines.first?.text == forced.text)
+    }
+
+    @Test func `settings come from the file, the environment and the defaults, and the program says which`()
+        async throws
+    {
+        let home = try NodeHome(ddrp: ["targetOutbound": 5])
+        let result = try await home.command(["check-config", "--effective", "--json"])
+        #expect(result.exit == .status(0))
+        let settings = Dictionary(result.lines.map { ($0["key"], $0) }) { $1 }
+        #expect(settings["/ddrp/targetOutbound"]?.has(["value": "5", "origin": "file"]) == true)
+        #expect(settings["/ddrp/pingIntervalSeconds"]?.has(["value": "5", "origin": "default"]) == true)
+        let node = try home.start(environment: ["PEERNODE__log__level": "debug", "PEERNODE__ddrp__targetOutbound": "4"])
+        let low = try await node.waitFor("peers_low")
+        #expect(low["want"] == "4")
+        #expect(node.lines.contains { $0["level"] == "debug" })
+    }
+
+    @Test func `a testbed is a whole network in one process`() async throws {
+        let port = 20_000 + Int(ProcessInfo.processInfo.processIdentifier) % 10_000
+        let testbed = try ChildProcess(
+            Program.path, ["testbed", "--nodes", "12", "--port", "\(port)", "--seconds", "60", "--json"],
+            name: "testbed")
+        try await testbed.waitFor("testbed_peers", within: .seconds(30)) { ($0.record.int("least") ?? 0) >= 8 }
+        testbed.signal(SIGINT)
+        #expect(try await testbed.waitForExit() == .status(0))
+        #expect(testbed.lines.last?.event == "testbed_stopped")
+        let folder = try #require(testbed.lines.of("testbed_started").first)["folder"]
+        #expect(!folder.isEmpty && !FileManager.default.fileExists(atPath: folder))
+    }
+
     /// A node that has run and ended in order.
     @discardableResult
     private func run(_ home: NodeHome, until event: String = "listening") async throws -> ChildProcess {

@@ -113,8 +113,59 @@ import Testing
         let home = try NodeHome(ddrp: Self.settings.appending(["dialect": .string(dialect), "seeds": .list(seeds)]))
         let node = try await home.startListening()
         let honest = try await Honest(home, node, dialect: dialect)
-        for one in running { try await expect(one, node) }
+        for one in running {
+            try await expect(one, node)
+            try await expectOneLine(one, node)
+        }
         try await honest.expectUntouched()
+    }
+
+    /// A seed is dialled again and again, and each refusal is told once before its dial is told to have failed.
+    private func expectOneLine(_ one: Running, _ node: ChildProcess) async throws {
+        guard case .refused(_, let reasons) = one.entry.outcome else { return }
+        let failed = try await node.waitFor("dial_failed") { $0["address"].hasPrefix(one.source + ":") }
+        #expect(reasons.contains(failed["reason"]), "\(failed.text)")
+        #expect(one.ends(in: node.lines.filter { $0.number < failed.number }).count == 1, "\(one.peer.name)")
+    }
+
+    @Test func `the third violation within an hour bans for ten minutes`() async throws {
+        let home = try NodeHome(ddrp: Self.settings)
+        let node = try await home.startListening()
+        let honest = try await Honest(home, node)
+        let source = Loopback.next()
+        for count in 1...3 {
+            let peer = try Python.peer("--dial", home.address, "--bind", source, "--script", "bad-signature")
+            let violation = try await node.waitFor("violation") { $0["count"] == "\(count)" }
+            #expect(violation.has(["reason": "bad_signature"]) && violation["address"].hasPrefix(source + ":"))
+            try await peer.waitFor("closed")
+        }
+        try await expectBanned(source, for: 600, home, node)
+        try await honest.expectUntouched()
+    }
+
+    @Test func `a peer that floods is closed and banned for an hour`() async throws {
+        let home = try NodeHome(ddrp: Self.settings.appending(["maxEnvelopesPerSecond": 10]))
+        let node = try await home.startListening()
+        let honest = try await Honest(home, node)
+        let source = Loopback.next()
+        let peer = try Python.peer("--dial", home.address, "--bind", source, "--ping", "0.03", name: "flooding")
+        let down = try await node.waitFor("peer_down")
+        #expect(down["reason"] == "flooding" && down["address"].hasPrefix(source + ":"), "\(down.text)")
+        #expect((down.record.double("seconds") ?? 0) >= 5)
+        try await peer.waitFor("closed")
+        try await expectBanned(source, for: 3600, home, node)
+        try await honest.expectUntouched()
+    }
+
+    private func expectBanned(_ source: String, for seconds: Int, _ home: NodeHome, _ node: ChildProcess) async throws {
+        let banned = try await node.waitFor("banned")
+        #expect(banned["prefix"] == source)
+        let bans = try await home.command(["bans", "--json"]).lines
+        let left = bans.first?.record.double("seconds") ?? 0
+        #expect(bans.count == 1 && left > Double(seconds) - 10 && left <= Double(seconds), "\(bans.map(\.text))")
+        let again = try Python.peer("--dial", home.address, "--bind", source, "--seconds", "5", name: "banned")
+        #expect(try await again.waitFor("closed")["was_open"] == "false")
+        #expect(again.lines.of("hello").isEmpty)
     }
 
     /// A peer and what is expected of it.
