@@ -24,6 +24,8 @@ public final class Runtime {
     /// Told after a ban was set or lifted, for its row.
     public var banChanged: (IPPrefix, Ban?) -> Void = { _, _ in }
 
+    /// Paths on which this process listens itself.
+    var unixPaths: Set<String> = []
     private(set) var hosts: [any HostReference] = []
     private var waiting: [any HostReference] = []
     private var prepare: Prepare?

@@ -13,6 +13,8 @@ public struct UVError: Error, Hashable, Sendable {
     /// The end of a stream.
     static let endOfFile = UVError(UV_EOF.rawValue)
 
+    /// Somebody else has the address.
+    public static let addressInUse = UVError(UV_EADDRINUSE.rawValue)
     /// The system has no such thing.
     public static let notSupported = UVError(UV_ENOTSUP.rawValue)
 

@@ -2,7 +2,8 @@ internal import Glibc
 
 /// Every scenario by its name. A new one is a file with a function, and a line here.
 let scenarios: [String: (Options) throws -> Void] = [
-    "echo": echo
+    "echo": echo,
+    "ddrp": ddrp,
 ]
 
 exit(runScenario(CommandLine.arguments, scenarios))

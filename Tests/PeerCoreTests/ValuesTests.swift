@@ -10,8 +10,8 @@ import Testing
         ]
         #expect(
             record.json
-                == #"{"text":"a\"b\\c\n\r\t\u0000\u001b\u007f\u0085\u202eé😀","whole":-5,"half":0.5,"no":false,"none":null,"#
-                + #""list":[1,"x",[]],"inner":{"z":1,"a":2}}"#)
+                == #"{"text":"a\"b\\c\n\r\t\u0000\u001b\u007f\u0085\u202eé😀","whole":-5,"half":0.5,"no":false,"#
+                + #""none":null,"list":[1,"x",[]],"inner":{"z":1,"a":2}}"#)
         #expect(Record.Value.double(.infinity).json == "null")
         #expect("plain\u{1b}[1m".escapedForTerminal == "plain\\u{1b}[1m")
     }

@@ -41,6 +41,8 @@ extension Host {
     }
 
     private func listenUnix(_ listener: ListenerID, path: String) throws(UVError) {
+        // A look at a living socket would be a visit: our own ones are known without it.
+        guard !runtime.unixPaths.contains(path) else { throw .addressInUse }
         let socket = try Pipe(runtime.loop)
         do throws(UVError) {
             removeDeadSocket(path)
@@ -54,6 +56,8 @@ extension Host {
             throw error
         }
         streams.listeners[listener] = socket
+        streams.unixPaths[listener] = path
+        runtime.unixPaths.insert(path)
         deliver(.listening(listener, .unix(path: path)))
     }
 
@@ -93,6 +97,7 @@ extension Host {
 
     func unlisten(_ listener: ListenerID) {
         streams.listeners.removeValue(forKey: listener)?.close()
+        if let path = streams.unixPaths.removeValue(forKey: listener) { runtime.unixPaths.remove(path) }
         datagramSockets.removeValue(forKey: listener)?.close()
     }
 }
@@ -216,7 +221,7 @@ extension Host: ConnectionOwner {
 
     /// Ends everything that is open, without telling the core.
     func closeSockets() {
-        for listener in streams.listeners.values { listener.close() }
+        for listener in streams.listeners.keys { unlisten(listener) }
         for socket in datagramSockets.values { socket.close() }
         for dial in streams.dials.values {
             dial.timer.close()

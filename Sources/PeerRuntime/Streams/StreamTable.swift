@@ -12,6 +12,8 @@ struct StreamTable {
 
     /// Open listeners.
     var listeners: [ListenerID: Stream] = [:]
+    /// Paths of those that are Unix sockets.
+    var unixPaths: [ListenerID: String] = [:]
     /// Dials under way.
     var dials: [ConnectionID: Dial] = [:]
     /// Connections that have something to send at the end of this turn.
