@@ -78,7 +78,9 @@ let package = Package(
             settings: strict),
 
         // Tests.
-        .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "TestSupport", dependencies: ["PeerCore", "PeerJSON"], path: "Tests/TestSupport",
+            swiftSettings: strict),
         tests("TidyTests", []),
         tests("PeerCoreTests", ["PeerCore"]),
         tests("PeerCryptoTests", ["PeerCore", "PeerCrypto", "TestSupport"]),
@@ -92,13 +94,10 @@ let package = Package(
         tests("UVTests", ["PeerCore", "UV"]),
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV", "CLinux", "TestSupport"]),
         tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),
-        tests(
-            "SimulationTests",
-            [
-                "PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "PeerRuntime", "PeerSimulator", "UV",
-                "peernode-sim",
-            ]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
+        // Of the real program, whose executable lies beside them.
+        tests("EndToEndTests", ["PeerCore", "TestSupport"]),
+        tests("InteropTests", ["PeerCore", "TestSupport"], excluding: ["Peers"]),
     ],
     swiftLanguageModes: [.v6]
 )

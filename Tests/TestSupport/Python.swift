@@ -1,0 +1,24 @@
+internal import Foundation
+
+/// The independent peer of `Tests/InteropTests/Peers`, written in Python.
+public enum Python {
+    /// Where its programs are.
+    public static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appending(path: "InteropTests/Peers").path
+
+    /// Whether it can run on this machine.
+    public static let isThere: Bool = {
+        let places = ProcessInfo.processInfo.environment["PATH"]?.split(separator: ":") ?? []
+        return places.contains { FileManager.default.isExecutableFile(atPath: "\($0)/python3") }
+    }()
+
+    /// Starts one of its programs.
+    public static func start(_ program: String, _ arguments: [String], name: String) throws -> ChildProcess {
+        try ChildProcess("/usr/bin/env", ["python3", "\(folder)/\(program)"] + arguments, name: name)
+    }
+
+    /// Starts a DDRP peer, which ends by itself after a minute.
+    public static func peer(_ arguments: String..., name: String = "python peer") throws -> ChildProcess {
+        try start("ddrp_peer.py", ["--seconds", "60", "--standard-port", "\(NodeHome.port)"] + arguments, name: name)
+    }
+}
