@@ -74,7 +74,8 @@ let package = Package(
         // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
         .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
         program(
-            "peernode-bench", ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV"], settings: strict),
+            "peernode-bench", ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV", "PeerRuntime"],
+            settings: strict),
 
         // Tests.
         .target(name: "TestSupport", dependencies: ["PeerCore"], path: "Tests/TestSupport", swiftSettings: strict),

@@ -27,7 +27,7 @@ public final class Host<Core: PeerProtocol>: HostReference {
     private var turnRemembers = false
 
     var streams: StreamTable
-    var datagramSockets: [ListenerID: UDP] = [:]
+    var datagramSockets = DatagramSockets()
     let files: FileWork
     /// Numbers for the heartbeat.
     public private(set) var counters = HostCounters()
@@ -62,6 +62,21 @@ public final class Host<Core: PeerProtocol>: HostReference {
 
     public func deliver(_ input: Input) {
         guard !isClosed else { return }
+        // Nearly every input finds nothing before it and needs no place in the queue.
+        guard !isDraining, queue.isEmpty else { return enqueue(input) }
+        isDraining = true
+        let now = runtime.moment()
+        guard queue.isEmpty else {
+            // A gap was put before it.
+            isDraining = false
+            return enqueue(input)
+        }
+        handle(input, at: now)
+        isDraining = false
+        if queue.isEmpty { armTimer() } else { drain() }
+    }
+
+    private func enqueue(_ input: Input) {
         queue.append(input)
         drain()
     }
@@ -99,14 +114,19 @@ public final class Host<Core: PeerProtocol>: HostReference {
     private func handle(_ input: Input, at now: Moment) {
         counters.inputs += 1
         core.handle(input, at: now, into: &effects)
+        guard !effects.list.isEmpty || observer != nil else { return }
         let list = effects.take()
         observer?(input, now, list)
         turnRemembers = false
         perform(list)
+        effects.reuse(list)
     }
 
+    /// Asks the core in its place: to read it from here would copy the whole of it.
+    private static func nextDeadline(of core: inout Core) -> Instant? { core.nextDeadline }
+
     private func armTimer() {
-        let next = core.nextDeadline
+        let next = Self.nextDeadline(of: &core)
         guard next != armed else { return }
         armed = next
         guard let next else { return timer.stop() }
@@ -234,7 +254,7 @@ extension Host {
         counters.traffic.received += UInt64(received)
         counters.traffic.sent += UInt64(sent)
         runtime.limits.took(received: received, sent: sent)
-        if received > 0 { counters.lastReceived = runtime.loop.instant }
+        if received > 0 { counters.lastReceived = runtime.loop.turnStart }
     }
 
     func countConnections(_ change: Int) {

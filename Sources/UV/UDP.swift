@@ -48,8 +48,8 @@ public final class UDP: Handle {
     /// Sends one datagram; one that the system refuses is lost.
     public func send(_ bytes: Bytes, to address: SocketAddress) {
         guard !isClosed else { return }
-        let status = withBuffers(of: [bytes]) { buffers in
-            address.withSockaddr { uv_udp_try_send(udp, buffers.baseAddress, 1, $0) }
+        let status = withBuffer(of: bytes) { buffer in
+            address.withSockaddr { uv_udp_try_send(udp, buffer, 1, $0) }
         }
         guard status < 0, UVError(status).isTryAgain, uv_udp_get_send_queue_size(udp) < Self.maximumQueuedBytes
         else { return }

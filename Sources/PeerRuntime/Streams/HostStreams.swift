@@ -60,7 +60,7 @@ extension Host {
         do throws(UVError) {
             let client = try socket.accept()
             guard let remote = client.remoteAddress, let local = client.localAddress else { return client.close() }
-            if runtime.bans.ban(of: remote.ip, at: runtime.loop.wallClock) != nil { return client.reset() }
+            if runtime.isBanned(remote.ip) { return client.reset() }
             if let limit = runtime.limits.broken(by: remote.ip) {
                 client.reset()
                 return reportLimit(limit.key, limit.value, remote)
@@ -92,7 +92,8 @@ extension Host {
 
     func unlisten(_ listener: ListenerID) {
         streams.listeners.removeValue(forKey: listener)?.close()
-        datagramSockets.removeValue(forKey: listener)?.close()
+        datagramSockets[listener]?.close()
+        datagramSockets[listener] = nil
     }
 }
 
@@ -118,7 +119,7 @@ extension Host {
     }
 
     private func dial(_ id: ConnectionID, _ address: SocketAddress, from local: IPAddress?) {
-        if runtime.bans.ban(of: address.ip, at: runtime.loop.wallClock) != nil { return endDial(id, .banned) }
+        if runtime.isBanned(address.ip) { return endDial(id, .banned) }
         do throws(UVError) {
             let socket = try TCP(runtime.loop)
             streams.dials[id]?.socket = socket
@@ -214,14 +215,14 @@ extension Host: ConnectionOwner {
     /// Ends everything that is open, without telling the core.
     func closeSockets() {
         for listener in streams.listeners.values { listener.close() }
-        for socket in datagramSockets.values { socket.close() }
+        for socket in datagramSockets.all { socket.close() }
         for dial in streams.dials.values {
             dial.timer.close()
             dial.socket?.close()
         }
         for connection in streams.open { connection.abort(.shutdown) }
         streams.listeners = [:]
-        datagramSockets = [:]
+        datagramSockets = DatagramSockets()
         streams.dials = [:]
     }
 }
@@ -234,7 +235,7 @@ extension Host {
         socket.startReceiving(
             { [unowned self] bytes, source in
                 count(received: bytes.count)
-                if runtime.bans.ban(of: source.ip, at: runtime.loop.wallClock) != nil { return }
+                if runtime.isBanned(source.ip) { return }
                 deliver(.datagram(bytes, on: listener, from: source))
             },
             onError: { [unowned self] error in
@@ -248,7 +249,7 @@ extension Host {
     }
 
     func sendDatagram(_ bytes: Bytes, from listener: ListenerID, to address: SocketAddress) {
-        guard runtime.bans.ban(of: address.ip, at: runtime.loop.wallClock) == nil else { return }
+        guard !runtime.isBanned(address.ip) else { return }
         count(sent: bytes.count)
         datagramSockets[listener]?.send(bytes, to: address)
     }
