@@ -72,7 +72,7 @@ extension Host {
     }
 
     private func open(_ client: Stream, on listener: ListenerID, local: SocketAddress, remote: SocketAddress) {
-        let connection = add(client, id: effects.nextConnectionID(), remote: remote, isAccepted: true)
+        let connection = add(client, id: nextConnectionID(), remote: remote, isAccepted: true)
         deliver(.accepted(connection.id, on: listener, local: local, remote: remote))
         connection.startReading()
     }
