@@ -71,6 +71,9 @@ let package = Package(
 
         // Developers' programs.
         program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP"]),
+        program(
+            "peernode-fuzz", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "Admin", "Bootstrap", "DDRP"],
+            settings: strict),
         // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
         .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
         program(
@@ -94,7 +97,14 @@ let package = Package(
         tests("UVTests", ["PeerCore", "UV"]),
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV", "CLinux", "TestSupport"]),
         tests("PeerSimulatorTests", ["PeerCore", "PeerCrypto", "PeerSimulator", "TestSupport"]),
+        tests(
+            "SimulationTests",
+            [
+                "PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "PeerRuntime", "PeerSimulator", "UV",
+                "peernode-sim",
+            ]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
+        tests("FuzzTests", ["PeerCore", "PeerCrypto", "peernode-fuzz"]),
         // Of the real program, whose executable lies beside them.
         tests("EndToEndTests", ["PeerCore", "TestSupport"]),
         tests("InteropTests", ["PeerCore", "TestSupport"], excluding: ["Peers"]),

@@ -1,2 +1,15 @@
 #pragma once
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <uv.h>
+
+// The C library declares sendmmsg and its type only when _GNU_SOURCE is defined, and Swift does not define it. The type
+// is struct mmsghdr by another name.
+struct peernode_datagram {
+    struct msghdr header;
+    unsigned int sent;
+};
+static inline long peernode_send_datagrams(int descriptor, struct peernode_datagram *list, unsigned int count) {
+    return syscall(SYS_sendmmsg, descriptor, list, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}

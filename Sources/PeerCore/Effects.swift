@@ -28,6 +28,16 @@ public struct Effects: Sendable {
         return list
     }
 
+    /// Takes the room of a list that was carried out for the next turn, so that a turn needs no memory of its own.
+    public mutating func reuse(_ spent: consuming [Effect]) {
+        guard list.capacity == 0, spent.capacity <= Self.keptRoom else { return }
+        spent.removeAll(keepingCapacity: true)
+        list = spent
+    }
+
+    /// Effects for which room is kept between turns; nearly all turns have fewer.
+    private static let keptRoom = 64
+
     /// A connection ID that was not used yet; the host takes those of accepted connections here.
     public mutating func nextConnectionID() -> ConnectionID {
         lastConnection += 1

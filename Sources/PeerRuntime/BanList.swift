@@ -40,6 +40,9 @@ public final class BanList {
         }
     }
 
+    /// Whether there are none, ended ones counted.
+    var isEmpty: Bool { lengths.isEmpty }
+
     /// The ban of exactly this block.
     public subscript(prefix: IPPrefix) -> Ban? {
         get { bans[prefix] }

@@ -13,8 +13,8 @@ public final class Host<Core: PeerProtocol>: HostReference {
     /// Told each input with its moment and effects, when set: for recording.
     public var observer: ((Input, Moment, [Effect]) -> Void)?
 
-    private(set) var core: Core
-    var effects: Effects
+    private var seat: Seat<Core>
+    private var nextDeadline: Instant?
     private var queue: [Input] = []
     private var queueHead = 0
     private var isDraining = false
@@ -27,20 +27,20 @@ public final class Host<Core: PeerProtocol>: HostReference {
     private var turnRemembers = false
 
     var streams: StreamTable
-    var datagramSockets: [ListenerID: UDP] = [:]
+    var datagramSockets = DatagramSockets()
     let files: FileWork
     /// Numbers for the heartbeat.
-    public private(set) var counters = HostCounters()
+    public var counters: HostCounters { counted }
+    private var counted = HostCounters()
 
     /// At most this many inputs in a row before other hosts and the sockets get their turn.
     private static var inputsAtOnce: Int { 256 }
 
     /// A host for `core`; it starts with `start()`.
     public init(_ core: Core, name: String, runtime: Runtime, folders: Folders = Folders([:])) {
-        self.core = core
+        self.seat = Seat(core: core, effects: Effects(logLevel: runtime.log.level(name)))
         self.name = name
         self.runtime = runtime
-        self.effects = Effects(logLevel: runtime.log.level(name))
         self.timer = Timer(runtime.loop)
         self.streams = StreamTable()
         self.files = FileWork(loop: runtime.loop, folders: folders)
@@ -54,8 +54,10 @@ public final class Host<Core: PeerProtocol>: HostReference {
 
     /// Hands new settings to the core; gives the keys that only a restart will apply.
     public func reconfigure(_ new: Core.Configuration) -> [RestartNeeded] {
-        let needed = core.reconfigure(new, at: runtime.moment(), into: &effects)
-        perform(effects.take())
+        let now = runtime.moment()
+        let needed = seat.core.reconfigure(new, at: now, into: &seat.effects)
+        perform(seat.effects.take())
+        nextDeadline = seat.finish([])
         drain()
         return needed
     }
@@ -63,6 +65,21 @@ public final class Host<Core: PeerProtocol>: HostReference {
     /// Queues an input and lets the core work.
     public func deliver(_ input: Input) {
         guard !isClosed else { return }
+        // Nearly every input finds nothing before it and needs no place in the queue.
+        guard !isDraining, queue.isEmpty else { return enqueue(input) }
+        isDraining = true
+        let now = runtime.moment()
+        guard queue.isEmpty else {
+            // A gap was put before it.
+            isDraining = false
+            return enqueue(input)
+        }
+        handle(input, at: now)
+        isDraining = false
+        if queue.isEmpty { armTimer() } else { drain() }
+    }
+
+    private func enqueue(_ input: Input) {
         queue.append(input)
         drain()
     }
@@ -100,19 +117,18 @@ public final class Host<Core: PeerProtocol>: HostReference {
     }
 
     private func handle(_ input: Input, at now: Moment) {
-        counters.inputs += 1
-        core.handle(input, at: now, into: &effects)
-        let list = effects.take()
+        counted.inputs += 1
+        let list = seat.handle(input, at: now)
         observer?(input, now, list)
         turnRemembers = false
         perform(list)
+        nextDeadline = seat.finish(list)
     }
 
     private func armTimer() {
-        let next = core.nextDeadline
-        guard next != armed else { return }
-        armed = next
-        guard let next else { return timer.stop() }
+        guard nextDeadline != armed else { return }
+        armed = nextDeadline
+        guard let next = nextDeadline else { return timer.stop() }
         timer.start(at: next) { [unowned self] in
             armed = nil
             deliver(.deadline)
@@ -120,17 +136,17 @@ public final class Host<Core: PeerProtocol>: HostReference {
     }
 
     /// The core's own status.
-    public func status() -> [Record] { core.status() }
+    public func status() -> [Record] { seat.core.status() }
 
     /// Lines of the core below this level are not made.
     public var logLevel: LogLevel {
-        get { effects.logLevel }
-        set { effects.logLevel = newValue }
+        get { seat.effects.logLevel }
+        set { seat.effects.logLevel = newValue }
     }
 
     /// Hands a command to the core; `answer` is called for each reply.
     public func command(_ command: Command, _ answer: @escaping (Reply) -> Void) -> CommandID {
-        let id = effects.nextCommandID()
+        let id = seat.effects.nextCommandID()
         replies[id] = answer
         deliver(.command(id, command))
         return id
@@ -151,6 +167,26 @@ public final class Host<Core: PeerProtocol>: HostReference {
         timer.close()
         observer = nil
         runtime.remove(self)
+    }
+}
+
+/// A core and the effects of its turns, beside each other: each use of a stored value of a class is checked for
+/// exclusive access, and so one check serves a turn.
+private struct Seat<Core: PeerProtocol> {
+    var core: Core
+    var effects: Effects
+
+    /// One turn; gives its effects.
+    mutating func handle(_ input: Input, at now: Moment) -> [Effect] {
+        core.handle(input, at: now, into: &effects)
+        return effects.take()
+    }
+
+    /// After the effects of a turn were carried out: gives the core's next deadline. The core is asked in its place; to
+    /// read it from outside would copy the whole of it.
+    mutating func finish(_ spent: consuming [Effect]) -> Instant? {
+        effects.reuse(spent)
+        return core.nextDeadline
     }
 }
 
@@ -239,13 +275,16 @@ extension Host {
     }
 
     func count(received: Int = 0, sent: Int = 0) {
-        counters.traffic.received += UInt64(received)
-        counters.traffic.sent += UInt64(sent)
+        counted.traffic.received += UInt64(received)
+        counted.traffic.sent += UInt64(sent)
         runtime.limits.took(received: received, sent: sent)
-        if received > 0 { counters.lastReceived = runtime.loop.instant }
+        if received > 0 { counted.lastReceived = runtime.loop.turnStart }
     }
 
     func countConnections(_ change: Int) {
-        counters.connections += change
+        counted.connections += change
     }
+
+    /// The name of an accepted connection.
+    func nextConnectionID() -> ConnectionID { seat.effects.nextConnectionID() }
 }

@@ -30,6 +30,7 @@ public final class Limits {
     /// What may be.
     public var values: Values {
         didSet {
+            areRatesLimited = values.downloadBytesPerSecond > 0 || values.uploadBytesPerSecond > 0
             refill()
             refillRates()
         }
@@ -49,6 +50,7 @@ public final class Limits {
     /// Limits with these values.
     public init(_ values: Values = Values()) {
         self.values = values
+        areRatesLimited = values.downloadBytesPerSecond > 0 || values.uploadBytesPerSecond > 0
         accepts = 0
         dials = 0
         refill()
@@ -101,7 +103,7 @@ public final class Limits {
     static let slicesPerSecond = 10
 
     /// Whether a rate is limited at all.
-    var areRatesLimited: Bool { values.downloadBytesPerSecond > 0 || values.uploadBytesPerSecond > 0 }
+    private(set) var areRatesLimited: Bool
 
     /// A new slice of a second begins.
     func refillRates() {
@@ -115,6 +117,7 @@ public final class Limits {
     }
 
     func took(received: Int, sent: Int) {
+        guard areRatesLimited else { return }
         if values.downloadBytesPerSecond > 0 { downloadAllowance -= received }
         if values.uploadBytesPerSecond > 0 { uploadAllowance -= sent }
     }

@@ -107,6 +107,11 @@ public final class Runtime {
         idle?.start()
     }
 
+    /// Whether an address is kept away now. The clock is read only when there are bans.
+    func isBanned(_ address: IPAddress) -> Bool {
+        !bans.isEmpty && bans.ban(of: address, at: loop.wallClock) != nil
+    }
+
     /// Sets or lifts a ban for all protocols.
     public func ban(_ prefix: IPPrefix, _ ban: Ban?) {
         bans[prefix] = ban

@@ -21,6 +21,25 @@ extension SocketAddress {
         }
     }
 
+    /// Writes the address in its C form; gives how many octets it takes.
+    @inline(__always)
+    func write(to place: UnsafeMutablePointer<sockaddr_in6>) -> socklen_t {
+        if let v4 = ip.v4 {
+            let size = MemoryLayout<sockaddr_in>.size
+            place.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
+                $0.pointee.sin_family = sa_family_t(AF_INET)
+                $0.pointee.sin_port = port.bigEndian
+                $0.pointee.sin_addr.s_addr = v4.bigEndian
+            }
+            return socklen_t(size)
+        }
+        place.pointee = sockaddr_in6()
+        place.pointee.sin6_family = sa_family_t(AF_INET6)
+        place.pointee.sin6_port = port.bigEndian
+        withUnsafeMutableBytes(of: &place.pointee.sin6_addr) { $0.copyBytes(from: ip.octets) }
+        return socklen_t(MemoryLayout<sockaddr_in6>.size)
+    }
+
     /// Calls `body` with the address in its C form.
     func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>) -> Result) -> Result {
         if let v4 = ip.v4 {

@@ -57,6 +57,9 @@ public final class Loop {
     /// The monotonic clock, read now (CLOCK_MONOTONIC).
     public var instant: Instant { Instant(nanoseconds: Int64(clamping: uv_hrtime())) }
 
+    /// The monotonic clock at the start of the turn, in whole milliseconds: it costs nothing.
+    public var turnStart: Instant { Instant(nanoseconds: Int64(clamping: uv_now(pointer)) * 1_000_000) }
+
     /// The wall clock, read now.
     public var wallClock: WallClock {
         var time = uv_timeval64_t()

@@ -46,7 +46,10 @@ public class Stream: Handle {
     /// room.
     public final func write(_ parts: [Bytes]) throws(UVError) -> Int {
         guard !isClosed else { throw UVError(UV_EBADF.rawValue) }
-        let status = withBuffers(of: parts[...]) { uv_try_write(stream, $0.baseAddress, UInt32($0.count)) }
+        let status =
+            parts.count == 1
+            ? withBuffer(of: parts[0]) { uv_try_write(stream, $0, 1) }
+            : withBuffers(of: parts[...]) { uv_try_write(stream, $0.baseAddress, UInt32($0.count)) }
         if status < 0, UVError(status).isTryAgain { return 0 }
         return Int(try check(status))
     }
@@ -125,6 +128,16 @@ private let handOver: @convention(c) (UnsafeMutablePointer<uv_stream_t>?, Int, U
 
 /// At most this many parts go into one write (IOV_MAX is 1024; the gain ends long before).
 let maximumParts = 64
+
+/// Calls `body` with the address of one part, valid during the call.
+func withBuffer<Result>(of part: Bytes, _ body: (UnsafePointer<uv_buf_t>) -> Result) -> Result {
+    part.storage.withUnsafeBufferPointer { octets in
+        let start = octets.baseAddress.map { $0 + part.range.lowerBound }
+        let base = UnsafeMutableRawPointer(mutating: start)?.assumingMemoryBound(to: CChar.self)
+        var buffer = uv_buf_init(base, UInt32(part.count))
+        return body(&buffer)
+    }
+}
 
 /// Calls `body` with the addresses of all parts, valid during the call.
 func withBuffers<Result>(of parts: ArraySlice<Bytes>, _ body: (UnsafeBufferPointer<uv_buf_t>) -> Result) -> Result {

@@ -9,6 +9,8 @@ public final class UDP: Handle {
 
     private var onDatagram: ((Bytes, SocketAddress) -> Void)?
     private var onError: ((UVError) -> Void)?
+    private var batch: DatagramBatch?
+    private var endOfTurn: Prepare?
 
     private var udp: UnsafeMutablePointer<uv_udp_t> { raw.assumingMemoryBound(to: uv_udp_t.self) }
 
@@ -45,18 +47,36 @@ public final class UDP: Handle {
         if status != 0 { onError(UVError(status)) }
     }
 
-    /// Sends one datagram; one that the system refuses is lost.
+    /// Sends one datagram, at the end of the turn at the latest; one that the system refuses is lost.
     public func send(_ bytes: Bytes, to address: SocketAddress) {
         guard !isClosed else { return }
-        let status = withBuffers(of: [bytes]) { buffers in
-            address.withSockaddr { uv_udp_try_send(udp, buffers.baseAddress, 1, $0) }
-        }
-        guard status < 0, UVError(status).isTryAgain, uv_udp_get_send_queue_size(udp) < Self.maximumQueuedBytes
-        else { return }
-        queue(bytes, to: address)
+        let batch = batch ?? makeBatch()
+        guard !batch.add(bytes, to: address) else { return }
+        flush()
+        // What has no room in an empty batch either goes by itself.
+        if !batch.add(bytes, to: address) { queue(bytes, to: address) }
+    }
+
+    /// All that a turn sends goes out with one call.
+    private func makeBatch() -> DatagramBatch {
+        let made = DatagramBatch()
+        batch = made
+        endOfTurn = Prepare(loop) { [unowned self] in flush() }
+        return made
+    }
+
+    private func flush() {
+        guard let batch, batch.count > 0 else { return }
+        batch.send(on: descriptor) { [unowned self] in queue($0, to: $1) }
+    }
+
+    private var descriptor: Int32 {
+        var descriptor: uv_os_fd_t = -1
+        return uv_fileno(handle, &descriptor) == 0 ? descriptor : -1
     }
 
     private func queue(_ bytes: Bytes, to address: SocketAddress) {
+        guard uv_udp_get_send_queue_size(udp) < Self.maximumQueuedBytes else { return }
         let header = MemoryLayout<uv_udp_send_t>.size
         let memory = UnsafeMutableRawPointer.allocate(byteCount: header + bytes.count, alignment: 16)
         let payload = UnsafeMutableRawBufferPointer(start: memory + header, count: bytes.count)
@@ -70,6 +90,9 @@ public final class UDP: Handle {
     }
 
     override func dropHandlers() {
+        flush()
+        endOfTurn?.close()
+        endOfTurn = nil
         onDatagram = nil
         onError = nil
     }

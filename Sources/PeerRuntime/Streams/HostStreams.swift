@@ -65,7 +65,7 @@ extension Host {
         do throws(UVError) {
             let client = try socket.accept()
             guard let remote = client.remoteAddress, let local = client.localAddress else { return client.close() }
-            if runtime.bans.ban(of: remote.ip, at: runtime.loop.wallClock) != nil { return client.reset() }
+            if runtime.isBanned(remote.ip) { return client.reset() }
             if let limit = runtime.limits.broken(by: remote.ip) {
                 client.reset()
                 return reportLimit(limit.key, limit.value, remote)
@@ -77,7 +77,7 @@ extension Host {
     }
 
     private func open(_ client: Stream, on listener: ListenerID, local: SocketAddress, remote: SocketAddress) {
-        let connection = add(client, id: effects.nextConnectionID(), remote: remote, isAccepted: true)
+        let connection = add(client, id: nextConnectionID(), remote: remote, isAccepted: true)
         deliver(.accepted(connection.id, on: listener, local: local, remote: remote))
         connection.startReading()
     }
@@ -98,7 +98,8 @@ extension Host {
     func unlisten(_ listener: ListenerID) {
         streams.listeners.removeValue(forKey: listener)?.close()
         if let path = streams.unixPaths.removeValue(forKey: listener) { runtime.unixPaths.remove(path) }
-        datagramSockets.removeValue(forKey: listener)?.close()
+        datagramSockets[listener]?.close()
+        datagramSockets[listener] = nil
     }
 }
 
@@ -124,7 +125,7 @@ extension Host {
     }
 
     private func dial(_ id: ConnectionID, _ address: SocketAddress, from local: IPAddress?) {
-        if runtime.bans.ban(of: address.ip, at: runtime.loop.wallClock) != nil { return endDial(id, .banned) }
+        if runtime.isBanned(address.ip) { return endDial(id, .banned) }
         do throws(UVError) {
             let socket = try TCP(runtime.loop)
             streams.dials[id]?.socket = socket
@@ -222,14 +223,14 @@ extension Host: ConnectionOwner {
     /// Ends everything that is open, without telling the core.
     func closeSockets() {
         for listener in streams.listeners.keys { unlisten(listener) }
-        for socket in datagramSockets.values { socket.close() }
+        for socket in datagramSockets.all { socket.close() }
         for dial in streams.dials.values {
             dial.timer.close()
             dial.socket?.close()
         }
         for connection in streams.open { connection.abort(.shutdown) }
         streams.listeners = [:]
-        datagramSockets = [:]
+        datagramSockets = DatagramSockets()
         streams.dials = [:]
     }
 }
@@ -242,7 +243,7 @@ extension Host {
         socket.startReceiving(
             { [unowned self] bytes, source in
                 count(received: bytes.count)
-                if runtime.bans.ban(of: source.ip, at: runtime.loop.wallClock) != nil { return }
+                if runtime.isBanned(source.ip) { return }
                 deliver(.datagram(bytes, on: listener, from: source))
             },
             onError: { [unowned self] error in
@@ -256,7 +257,7 @@ extension Host {
     }
 
     func sendDatagram(_ bytes: Bytes, from listener: ListenerID, to address: SocketAddress) {
-        guard runtime.bans.ban(of: address.ip, at: runtime.loop.wallClock) == nil else { return }
+        guard !runtime.isBanned(address.ip) else { return }
         count(sent: bytes.count)
         datagramSockets[listener]?.send(bytes, to: address)
     }

@@ -1,6 +1,22 @@
 internal import PeerCore
 internal import UV
 
+/// The UDP sockets of one host. There are one or two, which are found faster in a row than by a hash of their names.
+struct DatagramSockets {
+    private var sockets: [(listener: ListenerID, socket: UDP)] = []
+
+    /// All of them.
+    var all: [UDP] { sockets.map(\.socket) }
+
+    subscript(listener: ListenerID) -> UDP? {
+        get { sockets.first { $0.listener == listener }?.socket }
+        set {
+            sockets.removeAll { $0.listener == listener }
+            if let newValue { sockets.append((listener, newValue)) }
+        }
+    }
+}
+
 /// The listeners, dials and connections of one host.
 struct StreamTable {
     /// A dial that has not ended yet.
