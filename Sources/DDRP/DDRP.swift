@@ -87,6 +87,7 @@ public struct DDRP: PeerProtocol {
             degree: Self.bootstrapDegree(for: configuration), seed: random.nextBytes32())
     }
 
+    /// Takes over new settings; gives the keys of those that only a restart applies.
     public mutating func reconfigure(
         _ new: Configuration, at now: Moment, into effects: inout Effects
     ) -> [RestartNeeded] {
@@ -101,6 +102,7 @@ public struct DDRP: PeerProtocol {
         return needed
     }
 
+    /// Something happened.
     public mutating func handle(_ input: Input, at now: Moment, into effects: inout Effects) {
         clock = now
         switch input {
@@ -120,6 +122,7 @@ public struct DDRP: PeerProtocol {
         settle(at: now, into: &effects)
     }
 
+    /// The earliest timer, of the protocol or of its bootstrap client.
     public var nextDeadline: Instant? {
         guard let other = bootstrap?.nextDeadline else { return timers.next }
         return timers.next.map { min($0, other) } ?? other

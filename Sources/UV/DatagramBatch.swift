@@ -45,7 +45,9 @@ final class DatagramBatch {
         let size = bytes.count
         let place = octets + count * Self.room
         bytes.storage.withUnsafeBytes { source in
-            if let base = source.baseAddress, size > 0 { place.copyMemory(from: base + bytes.range.lowerBound, byteCount: size) }
+            if let base = source.baseAddress, size > 0 {
+                place.copyMemory(from: base + bytes.range.lowerBound, byteCount: size)
+            }
         }
         parts[count].iov_len = size
         datagrams[count].header.msg_namelen = address.write(to: addresses + count)

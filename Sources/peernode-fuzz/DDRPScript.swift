@@ -5,10 +5,12 @@ import PeerCrypto
 
 /// A DDRP core with small limits, among peers, servers and an operator that do anything.
 struct DDRPScript {
+    /// Keys of peers, fixed so that a finding can be replayed.
     private static let identities = (0..<5).compactMap {
         Identity(secret: Bytes32([UInt8](repeating: $0 + 1, count: 32)))
     }
     private static let listeners = [ListenerID("ddrp"), ListenerID("ddrp.udp")]
+    /// Where the bootstrap server of the script is.
     private static let server = SocketAddress(.loopback, 9000)
     /// Each decision costs at most some signatures; more would find nothing that fewer do not.
     private static let maximumSteps = 300

@@ -58,7 +58,7 @@ import Testing
             #expect(answers.map { $0.id != 0 } == (0..<70).map { $0 < 64 })
             #expect(answers.allSatisfy { $0.entries.count == 3 })
         }
-        #expect(stage.count("address_quota") == 12)
+        #expect(stage.count("addressQuota") == 12)
         #expect(stage.ask(SocketAddress(IPAddress(9, 9, 9, 8), 1000))?.id != 0)
         #expect(stage.ask(SocketAddress(IPAddress(high: v6.high + 1, low: 1), 6001))?.id != 0)
     }
@@ -73,7 +73,7 @@ import Testing
             var stage = ServerStage()
             let ids = crowd.compactMap { stage.ask($0)?.id }
             #expect(ids.count == 1100 && ids.filter { $0 != 0 }.count == 1024)
-            #expect(stage.count("prefix_quota") == 76)
+            #expect(stage.count("prefixQuota") == 76)
             #expect(stage.ask(peer(0))?.id != 0)
         }
     }
@@ -91,7 +91,7 @@ import Testing
             }
         }
         let answer = try stage.answer(peer(60_000))
-        #expect(answer.id == 0 && answer.entries.count == 3 && stage.count("no_id") == 1)
+        #expect(answer.id == 0 && answer.entries.count == 3 && stage.count("noID") == 1)
         let leaving = try #require(answer.entries.first)
         _ = stage.say(Disconnect(id: leaving.id).bytes, from: leaving.address)
         stage.advance(.seconds(601))
@@ -102,7 +102,7 @@ import Testing
         var stage = ServerStage()
         let answers = (0..<20).map { stage.ask(peer(0, port: 6001 + UInt16($0))) }
         #expect(answers.map { $0 != nil } == (0..<20).map { $0 < 5 })
-        #expect(stage.count("source_rate") == 15)
+        #expect(stage.count("sourceRate") == 15)
         #expect(stage.ask(peer(1)) != nil)
         stage.advance(.seconds(2))
         #expect(stage.ask(peer(0)) != nil && stage.ask(peer(0)) == nil)
@@ -123,7 +123,7 @@ import Testing
             stage.advance(.seconds(1.1))
         }
         #expect(answered.allSatisfy { (1500...2000).contains($0) }, "\(answered)")
-        #expect(stage.count("total_rate") == 25_000 - answered.reduce(0, +))
+        #expect(stage.count("totalRate") == 25_000 - answered.reduce(0, +))
     }
 
     @Test func `while too many ask, those who have proven their address, and those who ask again, go before`() throws {

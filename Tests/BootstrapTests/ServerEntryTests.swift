@@ -38,7 +38,7 @@ import Testing
         #expect(stage.ask(peer(2))?.entries == [])
         stage.ask(peer(0), id: id)
         #expect(stage.ask(peer(3))?.entries == [PeerAddress(id: id, address: peer(0))])
-        #expect(stage.count("validated_by_echo") == 1)
+        #expect(stage.count("validatedByEcho") == 1)
     }
 
     @Test func `an entry is listed when its endpoint takes a TCP connection, on which nothing is said`() throws {
@@ -68,7 +68,7 @@ import Testing
         #expect(stage.count("provisional") == 1)
         stage.advance(.seconds(1.1))
         #expect(stage.count("provisional") == 0 && stage.count("lapsed") == 1)
-        #expect(stage.count("free_ids") == 65_534, "an ID that nobody was told of is free at once")
+        #expect(stage.count("freeIDs") == 65_534, "an ID that nobody was told of is free at once")
     }
 
     @Test func `at most 4096 entries wait for validation; the oldest makes room`() throws {
@@ -148,12 +148,12 @@ import Testing
         var stage = ServerStage(["maxIdsPerPrefix": 65_534])
         let id = try stage.joined(peer(0)).id
         _ = stage.say(Disconnect(id: id).bytes, from: peer(0))
-        #expect(stage.count("free_ids") == 65_533)
+        #expect(stage.count("freeIDs") == 65_533)
         #expect(stage.ask(peer(0), id: id)?.id != id)
         stage.advance(.seconds(599))
-        #expect(stage.count("free_ids") == 65_533)
+        #expect(stage.count("freeIDs") == 65_533)
         stage.advance(.seconds(2))
-        #expect(stage.count("free_ids") == 65_534)
+        #expect(stage.count("freeIDs") == 65_534)
     }
 
     @Test func `after a restart a peer that asks for its old ID gets it, when it is free`() throws {
@@ -219,6 +219,6 @@ import Testing
         }
         #expect(stage.count("expired") > 0 && stage.count("disconnected") > 0)
         stage.advance(.seconds(60))
-        #expect(stage.count("free_ids") == 65_534 && stage.count("listed") == 0 && stage.count("provisional") == 0)
+        #expect(stage.count("freeIDs") == 65_534 && stage.count("listed") == 0 && stage.count("provisional") == 0)
     }
 }

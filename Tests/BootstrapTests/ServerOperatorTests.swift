@@ -45,8 +45,8 @@ import Testing
         let lines = stage.lines("init_refused")
         #expect(lines.count == 5)
         let total = { (name: String) in lines.compactMap { $0.fields.int(name) }.reduce(0, +) }
-        #expect(total("malformed") == 35 && total("source_rate") == Int64(stage.count("source_rate")))
-        #expect(lines.allSatisfy { $0.fields.int("total_rate") == nil })
+        #expect(total("malformed") == 35 && total("sourceRate") == Int64(stage.count("sourceRate")))
+        #expect(lines.allSatisfy { $0.fields.int("totalRate") == nil })
         #expect(stage.server.nextDeadline == nil, "nothing is left to do")
     }
 
@@ -65,7 +65,7 @@ import Testing
         stage.ask(peer(10))
         stage.handle(.command(CommandID(1), Command("status")))
         #expect(stage.replies == [Reply(stage.server.status())])
-        let counts = ["listed", "provisional", "inits", "answers", "free_ids", "expired", "no_id"].map(stage.count)
+        let counts = ["listed", "provisional", "inits", "answers", "freeIDs", "expired", "noID"].map(stage.count)
         #expect(counts == [3, 1, 7, 7, 65_530, 0, 0])
         stage.handle(.command(CommandID(1), Command("dance")))
         #expect(stage.replies.last?.outcome != .done)

@@ -22,7 +22,7 @@ import Testing
     }
 
     @Test func `a network that was cut in halves for ten minutes is one again within two minutes`() throws {
-        let overlay = Overlay(nodes: 24, seed: 2, network: network)
+        let overlay = Overlay(nodes: 16, seed: 2, network: network)
         try overlay.simulator.run(for: .seconds(30))
         #expect(try overlay.components().count == 1)
         let half = overlay.nodes.count / 2

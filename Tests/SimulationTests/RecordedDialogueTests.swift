@@ -13,10 +13,10 @@ import UV
 @Suite struct RecordedDialogueTests {
     private let seed = blake2b256(Bytes(utf8: "recorded dialogue"))
 
-    private func core(at host: UInt8, knowing other: UInt8, port: UInt16) throws -> DDRP {
-        var configuration = DDRP.Configuration(listen: SocketAddress(IPAddress(127, 77, 0, host), port))
+    private func core(at host: UInt8, knowing other: UInt8, in network: UInt8 = 127, port: UInt16) throws -> DDRP {
+        var configuration = DDRP.Configuration(listen: SocketAddress(IPAddress(network, 77, 0, host), port))
         configuration.standardPort = port
-        configuration.seeds = [PeerLocator("127.77.0.\(other)", standardPort: port)].compactMap(\.self)
+        configuration.seeds = [PeerLocator("\(network).77.0.\(other)", standardPort: port)].compactMap(\.self)
         configuration.pingInterval = .milliseconds(100)
         let identity = try #require(Identity(secret: blake2b256(Bytes([host]))))
         return DDRP(configuration, identity: identity, agent: "peernode/test", seed: seed)
@@ -55,13 +55,13 @@ import UV
     @Test func `a dialogue recorded in the simulator is the same in a fresh core, and one octet more is not`() throws {
         let simulator = Simulator(seed: 3)
         let recording = Recording<DDRP>()
-        let first = try core(at: 1, knowing: 2, port: 9097)
-        let second = try core(at: 2, knowing: 1, port: 9097)
-        simulator.addNode("first", at: IPAddress(127, 77, 0, 1), "ddrp") { _ in Recorder(first, into: recording) }
-        simulator.addNode("second", at: IPAddress(127, 77, 0, 2), "ddrp") { _ in second }
+        let first = try core(at: 1, knowing: 2, in: 10, port: 9097)
+        let second = try core(at: 2, knowing: 1, in: 10, port: 9097)
+        simulator.addNode("first", at: IPAddress(10, 77, 0, 1), "ddrp") { _ in Recorder(first, into: recording) }
+        simulator.addNode("second", at: IPAddress(10, 77, 0, 2), "ddrp") { _ in second }
         try simulator.run(for: .seconds(10))
         #expect(messages(recording) > 50)
-        #expect(recording.replay(into: try core(at: 1, knowing: 2, port: 9097)) == nil)
-        #expect(recording.replay(into: try core(at: 1, knowing: 3, port: 9097)) != nil)
+        #expect(recording.replay(into: try core(at: 1, knowing: 2, in: 10, port: 9097)) == nil)
+        #expect(recording.replay(into: try core(at: 1, knowing: 3, in: 10, port: 9097)) != nil)
     }
 }
