@@ -55,9 +55,9 @@ public final class Host<Core: PeerProtocol>: HostReference {
     /// Hands new settings to the core; gives the keys that only a restart will apply.
     public func reconfigure(_ new: Core.Configuration) -> [RestartNeeded] {
         let now = runtime.moment()
-        let needed = seat.core.reconfigure(new, at: now, into: &seat.effects)
-        perform(seat.effects.take())
-        nextDeadline = seat.finish([])
+        let (needed, list) = seat.reconfigure(new, at: now)
+        perform(list)
+        nextDeadline = seat.finish(list)
         drain()
         return needed
     }
@@ -180,6 +180,12 @@ private struct Seat<Core: PeerProtocol> {
     mutating func handle(_ input: Input, at now: Moment) -> [Effect] {
         core.handle(input, at: now, into: &effects)
         return effects.take()
+    }
+
+    /// The turn in which settings change; gives the keys that only a restart will apply, and its effects.
+    mutating func reconfigure(_ new: Core.Configuration, at now: Moment) -> ([RestartNeeded], [Effect]) {
+        let needed = core.reconfigure(new, at: now, into: &effects)
+        return (needed, effects.take())
     }
 
     /// After the effects of a turn were carried out: gives the core's next deadline. The core is asked in its place; to

@@ -50,7 +50,10 @@ import Testing
             "log": .record(["categories": .record(["ddrp": "trace"]), "heartbeatSeconds": 1])
         ]
         let network = try await Network(nodes: 12, ddrp: ["targetOutbound": 3], sections)
-        for node in network.nodes { try await node.waitFor("peers_ok") { ($0.record.int("have") ?? 0) >= 3 } }
+        // A node that comes late to a full network finds its third peer with the next refill, after 30 s at most.
+        for node in network.nodes {
+            try await node.waitFor("peers_ok", within: .seconds(60)) { ($0.record.int("have") ?? 0) >= 3 }
+        }
         let (stopped, killed) = (network.nodes[0], network.nodes[1])
         let others = Array(network.nodes.dropFirst(2))
         network.server.signal(SIGKILL)

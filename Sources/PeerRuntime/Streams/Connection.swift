@@ -193,7 +193,6 @@ final class Connection {
         while parts.count > 1, octets > owner.uploadAllowance { octets -= parts.removeLast().count }
         let written = try stream.write(parts)
         sent(written)
-        shrink(by: written)
         var rest = written
         while rest > 0, case .bytes(let bytes) = queue[queueHead] {
             if rest >= bytes.count {
@@ -205,6 +204,8 @@ final class Connection {
             }
         }
         compact()
+        // Last: the core may be told, and may end the connection at once.
+        shrink(by: written)
         return written > 0
     }
 
