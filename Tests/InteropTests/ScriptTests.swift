@@ -186,7 +186,7 @@ import Testing
             self.source = source
             peer = try Python.start(
                 "ddrp_peer.py",
-                place + ["--dialect", dialect, "--ping", "0.5", "--seconds", "40", "--script"] + entry.script,
+                place + ["--dialect", dialect, "--ping", "0.5", "--seconds", "170", "--script"] + entry.script,
                 name: (home == nil ? "dialled " : "dialling ") + entry.script.joined(separator: " "))
         }
 
@@ -224,7 +224,7 @@ import Testing
         let (source, name) = (one.source + ":", one.peer.name)
         switch one.entry.outcome {
         case .open(let events):
-            for event in events { try await one.peer.waitFor(event, within: .seconds(30)) }
+            for event in events { try await one.peer.waitFor(event, within: .seconds(150)) }
             #expect(one.ends(in: node.lines).isEmpty && one.peer.lines.of("closed").isEmpty, "\(name)")
         case .refused(let step, let reasons):
             let line = try await node.waitFor("handshake_refused") { $0["address"].hasPrefix(source) }

