@@ -84,7 +84,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["PeerCore", "PeerJSON"], path: "Tests/TestSupport",
             swiftSettings: strict),
-        tests("TidyTests", []),
+        tests("TidyTests", ["TestSupport"]),
         tests("PeerCoreTests", ["PeerCore"]),
         tests("PeerCryptoTests", ["PeerCore", "PeerCrypto", "TestSupport"]),
         tests("PeerJSONTests", ["PeerCore", "PeerCrypto", "PeerJSON"]),
@@ -101,10 +101,10 @@ let package = Package(
             "SimulationTests",
             [
                 "PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "PeerRuntime", "PeerSimulator", "UV",
-                "peernode-sim",
+                "TestSupport", "peernode-sim",
             ]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
-        tests("FuzzTests", ["PeerCore", "PeerCrypto", "peernode-fuzz"]),
+        tests("FuzzTests", ["PeerCore", "PeerCrypto", "TestSupport", "peernode-fuzz"]),
         // Of the real program, whose executable lies beside them.
         tests("EndToEndTests", ["PeerCore", "TestSupport"]),
         tests("InteropTests", ["PeerCore", "TestSupport"], excluding: ["Peers"]),

@@ -10,9 +10,9 @@ public final class Limits {
         public var maxConnectionsPerAddress = 64
         /// Connections from one IPv4 /24 or IPv6 /48; loopback and private ranges are exempt.
         public var maxConnectionsPerPrefix = 256
-        /// Accepted connections a second; 0: no limit.
+        /// Accepted connections a second, above which callers wait to be accepted; 0: no limit.
         public var acceptsPerSecond = 10_000
-        /// Dials a second; 0: no limit.
+        /// Dials a second, above which dials wait; 0: no limit.
         public var dialsPerSecond = 1_000
         /// Octets received a second; 0: no limit.
         public var downloadBytesPerSecond = 0
@@ -59,8 +59,7 @@ public final class Limits {
 
     /// The limit that a further connection from `address` would break: its key and value.
     func broken(by address: IPAddress) -> (key: String, value: Int)? {
-        if connections >= values.maxConnections { return ("maxConnections", values.maxConnections) }
-        if accepts <= 0 { return ("acceptsPerSecond", values.acceptsPerSecond) }
+        if !hasRoom { return ("maxConnections", values.maxConnections) }
         guard !address.isLoopback else { return nil }
         if perAddress[address, default: 0] >= values.maxConnectionsPerAddress {
             return ("maxConnectionsPerAddress", values.maxConnectionsPerAddress)
@@ -71,9 +70,15 @@ public final class Limits {
         return nil
     }
 
-    /// Whether another dial is allowed in this second.
+    /// Whether a further connection may be dialled at all.
+    var hasRoom: Bool { connections < values.maxConnections }
+
+    /// Whether another connection may be accepted in this second.
+    var mayAccept: Bool { accepts > 0 }
+
+    /// Whether another dial may begin in this second.
     func takeDial() -> Bool {
-        guard dials > 0, connections < values.maxConnections else { return false }
+        guard dials > 0 else { return false }
         dials -= 1
         return true
     }

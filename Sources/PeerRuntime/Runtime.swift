@@ -148,6 +148,7 @@ public final class Runtime {
         _ = moment()
         lastAwake = now
         limits.refill()
+        for host in hosts { host.resumeConnecting() }
     }
 
     private func compareInterfaces() {
@@ -174,6 +175,8 @@ public protocol HostReference: AnyObject {
     func flush()
     /// Lets connections go on that waited for a limited rate.
     func resumeRates()
+    /// A second has begun: callers are accepted and dials made that had to wait for it.
+    func resumeConnecting()
     /// The core's own status.
     func status() -> [Record]
     /// Numbers of connections and octets for the heartbeat.

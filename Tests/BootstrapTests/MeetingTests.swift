@@ -1,5 +1,6 @@
 import Bootstrap
 import PeerCore
+import TestSupport
 import Testing
 
 /// A server and clients of ours in virtual time, every datagram 10 ms under way, and floods beside them.
@@ -69,7 +70,7 @@ struct Meeting {
 }
 
 /// Server and client together.
-@Suite struct MeetingTests {
+@Suite(.oneAtOnce) struct MeetingTests {
     @Test func `peers that come one after the other know each other within seconds, and stay listed`() throws {
         var meeting = Meeting()
         for number in 0..<20 {

@@ -59,7 +59,7 @@ import Testing
 
     @Test func `a thousand idle connections keep nobody out`() async throws {
         raiseDescriptorLimit()
-        let home = try NodeHome()
+        let home = try NodeHome(["limits": .record(["acceptsPerSecond": 500])])
         let node = try await home.startListening()
         let honest = try Python.peer("--dial", home.address, "--bind", Loopback.next(), "--ping", "0.2")
         try await honest.waitFor("link_up")
@@ -69,9 +69,11 @@ import Testing
             idle.append(try RawSocket.connection(from: source, to: home.host, port: NodeHome.port))
         }
         let begin = Date()
-        let newcomer = try Python.peer("--dial", home.address, "--bind", Loopback.next(), "--ping", "0.2", "--retry")
+        let newcomer = try Python.peer("--dial", home.address, "--bind", Loopback.next(), "--ping", "0.2")
         try await newcomer.waitFor("link_up")
         #expect(-begin.timeIntervalSinceNow < 5)
+        // Nobody was refused for the rate of accepting: the newcomer waited for its second.
+        #expect(try await node.waitFor("limit_hit")["setting"] == "/limits/acceptsPerSecond")
         try await node.waitFor("handshake_refused") { $0["address"].hasPrefix(source + ":") }
         try await eventually("the end of all of them") { idle.allSatisfy { $0.receive() != nil } }
         try await expectUntouched(honest, node)

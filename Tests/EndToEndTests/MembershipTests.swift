@@ -52,7 +52,9 @@ import Testing
         let network = try await Network(nodes: 12, ddrp: ["targetOutbound": 3], sections)
         // A node that comes late to a full network finds its third peer with the next refill, after 30 s at most.
         for node in network.nodes {
-            try await node.waitFor("peers_ok", within: .seconds(60)) { ($0.record.int("have") ?? 0) >= 3 }
+            let ok = try await node.waitFor("peers_ok", within: .seconds(60)) { ($0.record.int("have") ?? 0) >= 3 }
+            // Killed before this, it could not remember whom it has found.
+            try await node.waitFor("book_saved", after: ok)
         }
         let (stopped, killed) = (network.nodes[0], network.nodes[1])
         let others = Array(network.nodes.dropFirst(2))

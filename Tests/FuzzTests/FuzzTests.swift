@@ -1,12 +1,13 @@
 import Foundation
 import PeerCore
 import PeerCrypto
+import TestSupport
 import Testing
 
 @testable import peernode_fuzz
 
 /// What the fuzzer runs for minutes, for seconds.
-@Suite struct FuzzTests {
+@Suite(.oneAtOnce) struct FuzzTests {
     /// The inputs that are kept: one folder for each target.
     private static let corpus = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "FuzzCorpus")

@@ -71,7 +71,7 @@ import Testing
         let place = "\(Loopback.next()):6001"
         let home = try NodeHome(["log": .record(["level": "debug"])], ddrp: ["bootstrapServers": [.string(place)]])
         let node = try await home.startListening()
-        try await node.waitUntil("three questions") { $0.of("bootstrap_asked").count == 3 }
+        try await node.waitUntil("three questions") { $0.of("bootstrap_asked").count >= 3 }
         let server = try Python.start("bootstrap_client.py", ["--serve", place, "--seconds", "60"], name: "server")
         try await node.waitFor("bootstrap_populated", within: .seconds(40))
         try await server.waitFor("init")

@@ -2,7 +2,7 @@ import Testing
 import TestSupport
 
 /// What every host must do, done on libuv with real sockets and files: the list that the simulator plays too.
-@Suite(.serialized) struct HostScenarioTests {
+@Suite(.oneAtOnce) struct HostScenarioTests {
     @Test(arguments: Scenario.all)
     func `the host does`(_ scenario: Scenario) throws {
         let node = try HostedNode()

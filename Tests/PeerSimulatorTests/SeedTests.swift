@@ -51,7 +51,7 @@ private struct Chatter: PeerProtocol {
 }
 
 /// One seed says everything.
-struct SeedTests {
+@Suite(.oneAtOnce) struct SeedTests {
     private func world(seed: UInt64, recordings: [Recording<Chatter>] = []) -> (Simulator, [NodeID]) {
         let simulator = Simulator(seed: seed, network: .hostile)
         let nodes = (1...5 as ClosedRange<UInt8>).map { number in

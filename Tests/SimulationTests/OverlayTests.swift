@@ -1,12 +1,13 @@
 import Foundation
 import PeerCore
 import PeerSimulator
+import TestSupport
 import Testing
 
 @testable import peernode_sim
 
 /// A network of DDRP nodes with delay and loss, in virtual time and with real cryptography.
-@Suite struct OverlayTests {
+@Suite(.oneAtOnce) struct OverlayTests {
     private var network: NetworkModel {
         var network = NetworkModel(delay: .milliseconds(10) ... .milliseconds(120), jitter: .milliseconds(10))
         network.loss = 0.02

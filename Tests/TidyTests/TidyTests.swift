@@ -1,8 +1,9 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// The rules of the architecture that a program can check.
-@Suite struct TidyTests {
+@Suite(.oneAtOnce) struct TidyTests {
     let tree = SourceTree()
 
     /// Targets that are pure: protocols and what they are made of.

@@ -34,15 +34,16 @@ public struct LimitsConfiguration: Configurable, Hashable, Sendable {
                 "Connections with one address at one time. Loopback is exempt."),
             Setting(
                 "maxConnectionsPerPrefix", .int(1...1 << 20), standard: 256, isLive: true,
-                "Connections with one /24 of IPv4 or one /64 of IPv6 at one time. Loopback is exempt."),
+                "Connections with one /24 of IPv4 or one /48 of IPv6 at one time. Loopback and private ranges are"
+                    + " exempt."),
             Setting(
                 // A handshake costs about 0.1 ms of computing, so this is a tenth of a core.
                 "acceptsPerSecond", .int(0...1_000_000), standard: 1000, isLive: true,
-                "Connections taken in one second; 0: any number."),
+                "Connections accepted in one second, above which callers wait; 0: any number."),
             Setting(
                 // A search asks a hundred peers at once; more looks like a scan of the network to a hoster.
                 "dialsPerSecond", .int(0...1_000_000), standard: 100, isLive: true,
-                "Dials begun in one second; 0: any number."),
+                "Dials begun in one second, above which dials wait; 0: any number."),
             Setting(
                 "downloadBytesPerSecond", .int(0...maximumRate), standard: 0, isLive: true,
                 "Octets received in one second; 0: any number."),

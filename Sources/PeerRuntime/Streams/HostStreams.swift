@@ -62,13 +62,18 @@ extension Host {
     }
 
     private func accept(from socket: TCP, on listener: ListenerID) {
+        // A caller that is not accepted now waits in the system's queue; refused, it would have to begin anew.
+        guard runtime.limits.mayAccept else {
+            streams.waitingListeners.append(listener)
+            return reportLimit("acceptsPerSecond", runtime.limits.values.acceptsPerSecond, "callers have to wait")
+        }
         do throws(UVError) {
             let client = try socket.accept()
             guard let remote = client.remoteAddress, let local = client.localAddress else { return client.close() }
             if runtime.isBanned(remote.ip) { return client.reset() }
             if let limit = runtime.limits.broken(by: remote.ip) {
                 client.reset()
-                return reportLimit(limit.key, limit.value, remote)
+                return refused(remote, limit.key, limit.value)
             }
             open(client, on: listener, local: local, remote: remote)
         } catch {
@@ -88,11 +93,29 @@ extension Host {
             category: name, at: runtime.loop.wallClock)
     }
 
-    private func reportLimit(_ key: String, _ value: Int, _ remote: SocketAddress) {
+    private func refused(_ remote: SocketAddress, _ key: String, _ value: Int) {
+        reportLimit(key, value, "a connection was refused to protect this node", ["address": .text(remote)])
+    }
+
+    private func reportLimit(_ key: String, _ value: Int, _ message: String, _ fields: Record = [:]) {
+        let limit: Record = ["setting": "/limits/\(key)", "value": .count(value)]
         runtime.log.write(
-            LogRecord(
-                .warn, "limit_hit", ["setting": "/limits/\(key)", "value": .count(value), "address": .text(remote)],
-                "a connection was refused to protect this node"), category: name, at: runtime.loop.wallClock)
+            LogRecord(.warn, "limit_hit", limit.appending(fields), message), category: name,
+            at: runtime.loop.wallClock)
+    }
+
+    /// A second begins: those who had to wait go on.
+    public func resumeConnecting() {
+        let listeners = streams.waitingListeners
+        streams.waitingListeners = []
+        for listener in listeners {
+            if let socket = streams.listeners[listener] as? TCP { accept(from: socket, on: listener) }
+        }
+        let dials = streams.waitingDials
+        streams.waitingDials = []
+        for waiting in dials where streams.dials[waiting.id] != nil {
+            begin(waiting)
+        }
     }
 
     func unlisten(_ listener: ListenerID) {
@@ -107,11 +130,17 @@ extension Host {
 
 extension Host {
     func connect(_ id: ConnectionID, to destination: Destination, from local: IPAddress?, timeout: Duration) {
-        guard runtime.limits.takeDial() else { return deliver(.closed(id, .limit, Traffic())) }
+        guard runtime.limits.hasRoom else { return deliver(.closed(id, .limit, Traffic())) }
         let timer = Timer(runtime.loop)
         streams.dials[id] = StreamTable.Dial(socket: nil, timer: timer)
         timer.start(at: runtime.loop.instant + timeout) { [unowned self] in endDial(id, .timeout) }
-        switch destination {
+        begin(StreamTable.WaitingDial(id: id, destination: destination, local: local))
+    }
+
+    private func begin(_ waiting: StreamTable.WaitingDial) {
+        guard runtime.limits.takeDial() else { return streams.waitingDials.append(waiting) }
+        let (id, local) = (waiting.id, waiting.local)
+        switch waiting.destination {
         case .address(let address): dial(id, address, from: local)
         case .name(let host, let port):
             runtime.loop.resolve(host) { [weak self] addresses in
@@ -193,7 +222,7 @@ extension Host: ConnectionOwner {
         guard change > 0, runtime.limits.bufferedBytes > runtime.limits.values.maxBufferedBytes else { return }
         // The slowest reader of this protocol makes room.
         guard let slowest = streams.open.max(by: { $0.queuedBytes < $1.queuedBytes }) else { return }
-        reportLimit("maxBufferedBytes", runtime.limits.values.maxBufferedBytes, slowest.remote)
+        refused(slowest.remote, "maxBufferedBytes", runtime.limits.values.maxBufferedBytes)
         slowest.abort(.limit)
     }
 
@@ -232,6 +261,8 @@ extension Host: ConnectionOwner {
         streams.listeners = [:]
         datagramSockets = DatagramSockets()
         streams.dials = [:]
+        streams.waitingDials = []
+        streams.waitingListeners = []
     }
 }
 

@@ -26,12 +26,23 @@ struct StreamTable {
         let timer: Timer
     }
 
+    /// A dial that waits for the next second.
+    struct WaitingDial {
+        let id: ConnectionID
+        let destination: Destination
+        let local: IPAddress?
+    }
+
     /// Open listeners.
     var listeners: [ListenerID: Stream] = [:]
     /// Paths of those that are Unix sockets.
     var unixPaths: [ListenerID: String] = [:]
     /// Dials under way.
     var dials: [ConnectionID: Dial] = [:]
+    /// Dials that have to wait for the next second, in order.
+    var waitingDials: [WaitingDial] = []
+    /// Listeners at which somebody waits for the next second.
+    var waitingListeners: [ListenerID] = []
     /// Connections that have something to send at the end of this turn.
     var waitingForFlush: [Connection] = []
     /// Connections that wait for the next slice of a limited rate.
