@@ -31,7 +31,7 @@ public struct Effects: Sendable {
     /// Takes the room of a list that was carried out for the next turn, so that a turn needs no memory of its own.
     public mutating func reuse(_ spent: consuming [Effect]) {
         guard list.capacity == 0, spent.capacity <= Self.keptRoom else { return }
-        spent.removeAll(keepingCapacity: true)
+        if !spent.isEmpty { spent.removeAll(keepingCapacity: true) }
         list = spent
     }
 

@@ -40,7 +40,7 @@ public final class Node {
         let name: String
         let category: String
         let hasPeers: Bool
-        let host: any HostReference
+        let host: Host
         let reconfigure: (Record) -> [RestartNeeded]
     }
 

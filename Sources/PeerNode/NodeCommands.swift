@@ -21,7 +21,7 @@ final class NodeCommands {
         self.node = node
     }
 
-    func handle(_ id: CommandID, _ command: Command, from host: any HostReference) {
+    func handle(_ id: CommandID, _ command: Command, from host: Host) {
         let answer = { (reply: Reply) in host.deliver(.answered(id, reply)) }
         switch command.name {
         case "status": answer(Reply([status]))

@@ -42,7 +42,7 @@ struct ProtocolEntry: Sendable {
             let host = Host(core, name: section.category, runtime: node.runtime)
             return Node.Section(
                 title: title, name: name, category: section.category, hasPeers: hasPeers, host: host,
-                reconfigure: { host.reconfigure(Core.Configuration($0)) })
+                reconfigure: { host.reconfigure(Core.self, Core.Configuration($0)) })
         }
     }
 }

@@ -5,7 +5,7 @@ internal import UV
 ///
 /// One turn: input, `handle`, all effects in order, next queued input; when the queue is empty, the one timer is set to
 /// `nextDeadline`. An effect that fails at once queues an input.
-public final class Host<Core: PeerProtocol>: HostReference {
+public final class Host {
     /// The name of the core's section, which is also its category in the log.
     public let name: String
     /// What the node shares.
@@ -13,7 +13,7 @@ public final class Host<Core: PeerProtocol>: HostReference {
     /// Told each input with its moment and effects, when set: for recording.
     public var observer: ((Input, Moment, [Effect]) -> Void)?
 
-    private var seat: Seat<Core>
+    private let seat: Seat
     private var nextDeadline: Instant?
     private var queue: [Input] = []
     private var queueHead = 0
@@ -22,7 +22,7 @@ public final class Host<Core: PeerProtocol>: HostReference {
     private var timer: Timer
     private var armed: Instant?
     private var replies: [CommandID: (Reply) -> Void] = [:]
-    private var asked: [CommandID: (host: any HostReference, id: CommandID)] = [:]
+    private var asked: [CommandID: (host: Host, id: CommandID)] = [:]
     /// Log lines of the running turn that must wait for the rows of that turn.
     private var turnRemembers = false
 
@@ -34,11 +34,11 @@ public final class Host<Core: PeerProtocol>: HostReference {
     private var counted = HostCounters()
 
     /// At most this many inputs in a row before other hosts and the sockets get their turn.
-    private static var inputsAtOnce: Int { 256 }
+    private static let inputsAtOnce = 256
 
     /// A host for `core`; it starts with `start()`.
-    public init(_ core: Core, name: String, runtime: Runtime, folders: Folders = Folders([:])) {
-        self.seat = Seat(core: core, effects: Effects(logLevel: runtime.log.level(name)))
+    public init(_ core: some PeerProtocol, name: String, runtime: Runtime, folders: Folders = Folders([:])) {
+        self.seat = SeatOf(core, logLevel: runtime.log.level(name))
         self.name = name
         self.runtime = runtime
         self.timer = Timer(runtime.loop)
@@ -52,12 +52,12 @@ public final class Host<Core: PeerProtocol>: HostReference {
         runtime.add(self)
     }
 
-    /// Hands new settings to the core; gives the keys that only a restart will apply.
-    public func reconfigure(_ new: Core.Configuration) -> [RestartNeeded] {
+    /// Hands new settings to the core, which is a `Core`; gives the keys that only a restart will apply.
+    public func reconfigure<Core: PeerProtocol>(_: Core.Type, _ new: Core.Configuration) -> [RestartNeeded] {
+        guard let seat = seat as? SeatOf<Core> else { preconditionFailure("the core of \(name) is no \(Core.self)") }
         let now = runtime.moment()
-        let (needed, list) = seat.reconfigure(new, at: now)
-        perform(list)
-        nextDeadline = seat.finish(list)
+        var (needed, turn) = seat.reconfigure(new, at: now)
+        carryOut(&turn)
         drain()
         return needed
     }
@@ -118,11 +118,18 @@ public final class Host<Core: PeerProtocol>: HostReference {
 
     private func handle(_ input: Input, at now: Moment) {
         counted.inputs += 1
-        let list = seat.handle(input, at: now)
-        observer?(input, now, list)
+        var turn = seat.handle(input, at: now)
+        observer?(input, now, turn.effects)
+        carryOut(&turn)
+    }
+
+    private func carryOut(_ turn: inout Turn) {
+        nextDeadline = turn.nextDeadline
         turnRemembers = false
-        perform(list)
-        nextDeadline = seat.finish(list)
+        // Taken out one by one: to look at them in place would copy each.
+        if turn.effects.count > 1 { turn.effects.reverse() }
+        while let effect = turn.effects.popLast() { perform(effect) }
+        seat.reuse(turn.effects)
     }
 
     private func armTimer() {
@@ -136,17 +143,17 @@ public final class Host<Core: PeerProtocol>: HostReference {
     }
 
     /// The core's own status.
-    public func status() -> [Record] { seat.core.status() }
+    public func status() -> [Record] { seat.status() }
 
     /// Lines of the core below this level are not made.
     public var logLevel: LogLevel {
-        get { seat.effects.logLevel }
-        set { seat.effects.logLevel = newValue }
+        get { seat.logLevel }
+        set { seat.logLevel = newValue }
     }
 
     /// Hands a command to the core; `answer` is called for each reply.
     public func command(_ command: Command, _ answer: @escaping (Reply) -> Void) -> CommandID {
-        let id = seat.effects.nextCommandID()
+        let id = seat.nextCommandID()
         replies[id] = answer
         deliver(.command(id, command))
         return id
@@ -170,39 +177,9 @@ public final class Host<Core: PeerProtocol>: HostReference {
     }
 }
 
-/// A core and the effects of its turns, beside each other: each use of a stored value of a class is checked for
-/// exclusive access, and so one check serves a turn.
-private struct Seat<Core: PeerProtocol> {
-    var core: Core
-    var effects: Effects
-
-    /// One turn; gives its effects.
-    mutating func handle(_ input: Input, at now: Moment) -> [Effect] {
-        core.handle(input, at: now, into: &effects)
-        return effects.take()
-    }
-
-    /// The turn in which settings change; gives the keys that only a restart will apply, and its effects.
-    mutating func reconfigure(_ new: Core.Configuration, at now: Moment) -> ([RestartNeeded], [Effect]) {
-        let needed = core.reconfigure(new, at: now, into: &effects)
-        return (needed, effects.take())
-    }
-
-    /// After the effects of a turn were carried out: gives the core's next deadline. The core is asked in its place; to
-    /// read it from outside would copy the whole of it.
-    mutating func finish(_ spent: consuming [Effect]) -> Instant? {
-        effects.reuse(spent)
-        return core.nextDeadline
-    }
-}
-
 // MARK: - Effects
 
 extension Host {
-    private func perform(_ list: [Effect]) {
-        for effect in list { perform(effect) }
-    }
-
     private func perform(_ effect: Effect) {
         switch effect {
         case .listen(let listener, let address, let kind): listen(listener, on: address, kind)
@@ -292,5 +269,5 @@ extension Host {
     }
 
     /// The name of an accepted connection.
-    func nextConnectionID() -> ConnectionID { seat.effects.nextConnectionID() }
+    func nextConnectionID() -> ConnectionID { seat.nextConnectionID() }
 }

@@ -16,7 +16,7 @@ public final class Runtime {
     /// Lateness of the loop.
     public let lag = LoopLag()
     /// Carries out what a core asks of the node itself; the node sets it.
-    public var nodeCommand: (CommandID, Command, any HostReference) -> Void = { id, _, host in
+    public var nodeCommand: (CommandID, Command, Host) -> Void = { id, _, host in
         host.deliver(.answered(id, Reply([], .refused("the node takes no commands"))))
     }
     /// Told when an address to listen on could not be had.
@@ -26,8 +26,8 @@ public final class Runtime {
 
     /// Paths on which this process listens itself.
     var unixPaths: Set<String> = []
-    private(set) var hosts: [any HostReference] = []
-    private var waiting: [any HostReference] = []
+    private(set) var hosts: [Host] = []
+    private var waiting: [Host] = []
     private var prepare: Prepare?
     private var idle: Idle?
     private var tick: Timer?
@@ -76,16 +76,16 @@ public final class Runtime {
     }
 
     /// The host of the section `name`.
-    public func host(_ name: String) -> (any HostReference)? {
+    public func host(_ name: String) -> Host? {
         hosts.first { $0.name == name }
     }
 
-    func add(_ host: any HostReference) {
+    func add(_ host: Host) {
         hosts.append(host)
         host.deliver(.interfaces(interfaces))
     }
 
-    func remove(_ host: any HostReference) {
+    func remove(_ host: Host) {
         hosts.removeAll { $0 === host }
     }
 
@@ -102,7 +102,7 @@ public final class Runtime {
     }
 
     /// Lets `host` go on with its inputs in the next turn of the loop.
-    func continueLater(_ host: any HostReference) {
+    func continueLater(_ host: Host) {
         waiting.append(host)
         idle?.start()
     }
@@ -157,38 +157,6 @@ public final class Runtime {
         interfaces = current
         for host in hosts { host.deliver(.interfaces(current)) }
     }
-}
-
-/// A host whatever its core is.
-public protocol HostReference: AnyObject {
-    /// The name of the core's section in the configuration, which is also its category in the log.
-    var name: String { get }
-    /// Gives the core its first input.
-    func start()
-    /// Queues an input and lets the core work.
-    func deliver(_ input: Input)
-    /// Queues an input before all others.
-    func deliverFirst(_ input: Input)
-    /// Lets the core work through its inputs.
-    func drain()
-    /// Writes what waits on the connections of the turn.
-    func flush()
-    /// Lets connections go on that waited for a limited rate.
-    func resumeRates()
-    /// A second has begun: callers are accepted and dials made that had to wait for it.
-    func resumeConnecting()
-    /// The core's own status.
-    func status() -> [Record]
-    /// Numbers of connections and octets for the heartbeat.
-    var counters: HostCounters { get }
-    /// Hands a command of the operator to the core; `answer` is called for each reply. Gives the ID for `cancel`.
-    func command(_ command: Command, _ answer: @escaping (Reply) -> Void) -> CommandID
-    /// Nobody waits for the answer any more.
-    func cancel(_ id: CommandID)
-    /// Level of the core's log lines.
-    var logLevel: LogLevel { get set }
-    /// Ends the connections and listeners that are left.
-    func close()
 }
 
 /// What a host has counted.

@@ -9,7 +9,7 @@ final class HostedNode: ScenarioRunner {
     private let loop = Loop()
     private let folder = NSTemporaryDirectory() + "peernode-host-\(UInt32.random(in: 0 ... .max))"
     private var runtime: Runtime?
-    private var hosts: [PuppetName: PeerRuntime.Host<Puppet>] = [:]
+    private var hosts: [PuppetName: PeerRuntime.Host] = [:]
     private var lines: [(category: String, record: Record)] = []
     private let limit: UV.Timer
 
@@ -117,9 +117,9 @@ final class HostedNode: ScenarioRunner {
 private final class HostedQuestion: ScenarioQuestion {
     var replies: [Reply] = []
     var id: CommandID?
-    private let host: PeerRuntime.Host<Puppet>
+    private let host: PeerRuntime.Host
 
-    init(_ host: PeerRuntime.Host<Puppet>) {
+    init(_ host: PeerRuntime.Host) {
         self.host = host
     }
 

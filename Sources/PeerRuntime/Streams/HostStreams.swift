@@ -5,7 +5,7 @@ internal import UV
 
 extension Host {
     /// Connections that may wait to be accepted; the system cuts it to its own limit.
-    private static var backlog: Int32 { 1024 }
+    private static let backlog: Int32 = 1024
 
     func listen(_ listener: ListenerID, on address: ListenAddress, _ kind: Effect.ListenerKind) {
         precondition(
