@@ -192,7 +192,6 @@ extension DDRP {
             book[address]?.note != Dialect.reference.rawValue, retries.takeTextTry(address, at: now.instant)
         else { return false }
         _ = takeInitiator(connection)
-        if reason == .timeout { effects.append(.abort(connection, reason)) }
         effects.log(
             .debug, "dialect_retry", ["address": .text(address), "reason": .string(reason.rawValue)],
             "no answer to a Hello of the reference dialect; trying the text dialect")

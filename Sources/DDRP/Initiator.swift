@@ -139,7 +139,9 @@ extension DDRP {
                 effects.append(.abort(connection, .timeout))
                 dialEnded(connection, .timeout, at: now, into: &effects)
             case .awaitingHello:
-                if tryText(insteadOf: connection, .timeout, at: now, into: &effects) { return }
+                if tryText(insteadOf: connection, .timeout, at: now, into: &effects) {
+                    return effects.append(.abort(connection, .timeout))
+                }
                 refuse(connection, Fault(.timeout, "no Hello came"), at: now, into: &effects)
             }
         } else if responders[connection] != nil {
