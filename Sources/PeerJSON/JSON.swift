@@ -2,15 +2,13 @@ public import PeerCore
 
 /// JSON texts (RFC 8259) as values: the configuration file, and the lines of the operator's interface.
 public enum JSON {
-    /// How deep objects and lists may lie in each other. Ours need six levels; the decoder takes 512, at a cost in time
-    /// and stack that grows with the depth.
+    /// How deep objects and lists may lie in each other. Ours need six levels; each costs stack.
     public static let maximumDepth = 16
 
     /// The value that `text` describes, of at most `limit` octets.
     ///
-    /// Objects become records with their fields in the order of the text. A number
-    /// that is whole and fits 64 bits is an `.int` however it is written (1, 1.0, 1e0, as JSON Schema has it); every
-    /// other one is a `.double`. Texts are UTF-8 without byte order mark. A key that occurs twice in one object is an
+    /// Objects become records with their fields in the order of the text. A number that is whole and fits 64 bits is an
+    /// `.int` however it is written (1, 1.0, 1e0, as JSON Schema has it); every other one is a `.double`. Texts are UTF-8 without byte order mark. A key that occurs twice in one object is an
     /// error, as are comments and commas before a closing bracket.
     public static func parse(_ text: Bytes, limit: Int) throws(JSONError) -> Record.Value {
         try JSONDocument(text, limit: limit).value
@@ -27,12 +25,9 @@ public struct JSONDocument: Sendable {
     /// Reads `text`, of at most `limit` octets.
     public init(_ text: Bytes, limit: Int) throws(JSONError) {
         guard text.count <= limit else { throw .tooLong(octets: text.count, limit: limit) }
-        outline = try JSONOutline(text)
-        do {
-            value = outline.ordered(try decode(text))
-        } catch {
-            throw .unrepresentable(error.reason, outline.position(of: error.pointer) ?? JSONPosition(of: 0, in: text))
-        }
+        var reader = JSONReader(text)
+        value = try reader.read()
+        outline = reader.outline
     }
 }
 

@@ -1,4 +1,3 @@
-internal import FoundationEssentials
 internal import PeerCore
 internal import PeerCrypto
 internal import PeerRuntime
@@ -131,7 +130,7 @@ public final class Testbed {
         locks = []
         nodes = []
         // What is left behind is in the folder for temporary files.
-        if !plan.keepsFolder { try? FileManager.default.removeItem(atPath: plan.folder) }
+        if !plan.keepsFolder { removeTree(plan.folder) }
         write("testbed_stopped", [:])
         done()
     }

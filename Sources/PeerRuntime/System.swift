@@ -1,4 +1,5 @@
 internal import Glibc
+public import PeerCore
 
 /// The process's own number.
 public func processIdentifier() -> Int32 { getpid() }
@@ -71,6 +72,32 @@ public final class ServiceNotifier {
             unsafe sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT), $0, $1)
         }
     }
+}
+
+/// The octets of the file at `path`, whatever gives them: it may be a pipe.
+@Sendable public func readFile(_ path: String) throws(SystemError) -> Bytes {
+    let file = Descriptor(owning: try attempt { unsafe open(path, O_RDONLY | O_CLOEXEC) })
+    var octets: [UInt8] = []
+    var part = [UInt8](repeating: 0, count: 65_536)
+    while true {
+        let count = try attempt { unsafe read(file.number, &part, part.count) }
+        if count == 0 { return Bytes(octets) }
+        octets += part[..<count]
+    }
+}
+
+/// Removes a folder with all that is in it, as far as the system permits.
+public func removeTree(_ path: String) {
+    // A link is removed and not followed: only what cannot be removed so is a folder.
+    guard unsafe unlink(path) != 0, let folder = unsafe opendir(path) else { return }
+    while let entry = unsafe readdir(folder) {
+        let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
+            unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        if name != ".", name != ".." { removeTree("\(path)/\(name)") }
+    }
+    unsafe closedir(folder)
+    unsafe rmdir(path)
 }
 
 /// Writes all octets to a descriptor that waits when it is full; what a closed one refuses is lost.

@@ -1,6 +1,6 @@
-internal import FoundationEssentials
 public import PeerCore
 internal import PeerJSON
+public import PeerRuntime
 
 /// Why there is no configuration.
 public enum ConfigurationError: Error, Hashable, Sendable {
@@ -95,20 +95,5 @@ public struct ConfigurationLoader: Sendable {
                 }
             }
         }
-    }
-}
-
-/// The octets of the file at `path`.
-@Sendable public func readFile(_ path: String) throws(SystemError) -> Bytes {
-    do {
-        return Bytes(try Data(contentsOf: URL(filePath: path)))
-    } catch let error as CocoaError {
-        switch error.code {
-        case .fileReadNoSuchFile, .fileNoSuchFile: throw .notFound
-        case .fileReadNoPermission: throw .notPermitted
-        default: throw .other("\(error)")
-        }
-    } catch {
-        throw .other("\(error)")
     }
 }

@@ -34,15 +34,20 @@ final class Network {
 
     let loop = Loop()
     private(set) var members: [Member] = []
+    /// Whether the bootstrap server can be asked.
+    private var isServing = false
     /// When the first process was started.
     let started: Instant
     /// Told each event.
     var onEvent: (Event) -> Void = { _ in }
 
-    /// Starts `count` nodes; the first one is the bootstrap server too.
+    /// Starts `count` nodes. The first one is the bootstrap server too; the others start when it listens, since a
+    /// question that nobody hears is repeated after a second.
     init(_ bench: Bench, count: Int) throws {
         started = loop.instant
-        for number in 0..<count { try add(bench, number) }
+        try add(bench, 0)
+        guard run(.seconds(10), until: { isServing }) else { throw BenchFailure("the bootstrap server does not listen") }
+        for number in 1..<count { try add(bench, number) }
     }
 
     /// 127.20.0.1 and so on.
@@ -94,6 +99,7 @@ final class Network {
     }
 
     private func take(_ line: String, of number: Int, at now: Instant) {
+        if Self.value("event", in: line) == "listening", Self.value("cat", in: line) == "bootstrap" { isServing = true }
         guard let name = Self.value("event", in: line), let peer = Self.value("peer", in: line) else { return }
         switch name {
         case "started": members[number].identity = peer
