@@ -14,7 +14,7 @@ let safe = strict + [.strictMemorySafety()]
 
 /// A release program brings Swift's own libraries along: it starts in two thirds of the time, since nothing of them has
 /// to be found by name, and runs where no toolchain is.
-let selfContained = ["-static-stdlib"]
+let selfContained = LinkerSetting.unsafeFlags(["-static-stdlib"], .when(configuration: .release))
 
 /// A C library of the system: module map and shim in `Modules/`, installed by `Modules/setup`.
 func library(_ name: String, _ package: String, apt: String) -> Target {
@@ -25,8 +25,10 @@ func target(_ name: String, _ dependencies: [Target.Dependency] = [], settings: 
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency], settings: [SwiftSetting] = safe) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+func program(
+    _ name: String, _ dependencies: [Target.Dependency], settings: [SwiftSetting] = safe, linking: [LinkerSetting] = []
+) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings, linkerSettings: linking)
 }
 
 func tests(
@@ -71,10 +73,9 @@ let package = Package(
         target(
             "PeerNode",
             ["PeerCore", "PeerCrypto", "PeerJSON", "PeerRuntime", "UV", "Admin", "AddressBook", "Bootstrap", "DDRP"]),
-        .executableTarget(
-            name: "peernode",
-            dependencies: ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime", "UV", "CLinux"],
-            swiftSettings: safe, linkerSettings: [.unsafeFlags(selfContained, .when(configuration: .release))]),
+        program(
+            "peernode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime", "UV", "CLinux"],
+            linking: [selfContained]),
 
         // Developers' programs.
         program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP"]),
@@ -110,7 +111,7 @@ let package = Package(
                 "PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "PeerRuntime", "PeerSimulator", "UV",
                 "TestSupport", "peernode-sim",
             ]),
-        tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode"]),
+        tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime"]),
         tests("FuzzTests", ["PeerCore", "PeerCrypto", "TestSupport", "peernode-fuzz"]),
         // Of the real program, whose executable lies beside them.
         tests("EndToEndTests", ["PeerCore", "TestSupport"]),

@@ -8,8 +8,9 @@ public enum JSON {
     /// The value that `text` describes, of at most `limit` octets.
     ///
     /// Objects become records with their fields in the order of the text. A number that is whole and fits 64 bits is an
-    /// `.int` however it is written (1, 1.0, 1e0, as JSON Schema has it); every other one is a `.double`. Texts are UTF-8 without byte order mark. A key that occurs twice in one object is an
-    /// error, as are comments and commas before a closing bracket.
+    /// `.int` however it is written (1, 1.0, 1e0, as JSON Schema has it); every other one is a `.double`. Texts are
+    /// UTF-8 without byte order mark. A key that occurs twice in one object is an error, as are comments and commas
+    /// before a closing bracket.
     public static func parse(_ text: Bytes, limit: Int) throws(JSONError) -> Record.Value {
         try JSONDocument(text, limit: limit).value
     }

@@ -115,6 +115,11 @@ public func writeAll(_ octets: [UInt8], to descriptor: Int32) {
     }
 }
 
+/// A variable of the environment.
+public func environmentVariable(_ name: String) -> String? {
+    unsafe getenv(name).map { unsafe String(cString: $0) }
+}
+
 /// The variables of the environment.
 public func environmentVariables() -> [String: String] {
     var variables: [String: String] = [:]

@@ -1,6 +1,7 @@
 import PeerCore
 import PeerJSON
 import PeerNode
+import PeerRuntime
 import Testing
 
 @Suite struct ConfigurationTests {

@@ -46,7 +46,9 @@ final class Network {
     init(_ bench: Bench, count: Int) throws {
         started = loop.instant
         try add(bench, 0)
-        guard run(.seconds(10), until: { isServing }) else { throw BenchFailure("the bootstrap server does not listen") }
+        guard run(.seconds(10), until: { isServing }) else {
+            throw BenchFailure("the bootstrap server does not listen")
+        }
         for number in 1..<count { try add(bench, number) }
     }
 

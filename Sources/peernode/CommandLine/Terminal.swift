@@ -29,7 +29,7 @@ enum Terminal {
 
     /// A variable of the environment.
     static func environment(_ name: String) -> String? {
-        unsafe getenv(name).map { unsafe String(cString: $0) }
+        environmentVariable(name)
     }
 }
 
