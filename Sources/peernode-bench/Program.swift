@@ -30,6 +30,10 @@ enum Program {
     static func run(_ words: [String]) -> Int32 {
         do {
             if let helper = words.first.flatMap({ helpers[$0] }) { return try helper(Array(words.dropFirst())) }
+            if words == ["--help"] {
+                write(usage, to: 1)
+                return 0
+            }
             let options = try Options(words)
             guard !options.jobs.isEmpty else { throw Usage("no job is named") }
             return try measure(options)

@@ -23,11 +23,11 @@ struct Options {
 
 /// Runs the scenario that the arguments name; gives the exit code (program.md section 1).
 func runScenario(_ arguments: [String], _ scenarios: [String: (Options) throws -> Void]) -> Int32 {
-    guard let name = arguments.dropFirst().first, let scenario = scenarios[name],
-        let options = Options(arguments.dropFirst(2))
-    else {
-        print("usage: peernode-sim \(scenarios.keys.sorted()) [--seconds N] [--nodes N] [--seed N]")
-        return 64
+    let name = arguments.dropFirst().first
+    guard let scenario = name.flatMap({ scenarios[$0] }), let options = Options(arguments.dropFirst(2)) else {
+        let names = scenarios.keys.sorted().joined(separator: "|")
+        print("usage: peernode-sim \(names) [--seconds N] [--nodes N] [--seed N]")
+        return name == "--help" ? 0 : 64
     }
     do { try scenario(options) } catch {
         print(error)

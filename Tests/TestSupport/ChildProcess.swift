@@ -34,7 +34,7 @@ public final class ChildProcess: Sendable {
         var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PEERNODE__") }
         variables["SWIFT_BACKTRACE"] = "enable=no"
         variables["PYTHONDONTWRITEBYTECODE"] = "1"
-        variables.merge(environment) { $1 }
+        variables.merge(sanitizerEnvironment.merging(environment) { $1 }) { $1 }
         defer {
             close(standard.write)
             close(errors.write)

@@ -236,7 +236,12 @@ final class Connection {
 
     /// The next slice of a limited rate has begun.
     func resumeRate() {
-        resume(.rate)
+        if pauses.contains(.rate), owner.downloadAllowance <= 0 {
+            // What was read above the rate is not worked off yet.
+            owner.waitForRate(self)
+        } else {
+            resume(.rate)
+        }
         flush()
     }
 
