@@ -34,9 +34,10 @@ import UV
 
         var door: SocketAddress {
             get throws {
-                try #require(
-                    callee.heard.lazy.compactMap { if case .listening(_, .ip(let address)) = $0 { address } else { nil } }
-                        .first)
+                let addresses = callee.heard.compactMap { input -> SocketAddress? in
+                    if case .listening(_, .ip(let address)) = input { address } else { nil }
+                }
+                return try #require(addresses.first)
             }
         }
 
