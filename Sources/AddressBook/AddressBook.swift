@@ -56,6 +56,9 @@ public struct AddressBook: Sendable {
     /// The entry of `address`.
     public subscript(address: SocketAddress) -> Entry? { slotOf[address].map { slots[$0] } }
 
+    /// Whether a seed is at `ip`, whatever its port.
+    public func hasSeed(at ip: IPAddress) -> Bool { slots.contains { $0.source == .seed && $0.address.ip == ip } }
+
     /// All entries in order of their addresses.
     public var entries: [Entry] { slots.sorted { $0.address < $1.address } }
 
@@ -71,8 +74,8 @@ public struct AddressBook: Sendable {
 extension AddressBook {
     /// Takes up an address that `source` named, with the peer ID that it named, if any.
     ///
-    /// What is known stays as it is; but the operator's word makes an entry a seed or a request, and his peer ID
-    /// counts.
+    /// What is known stays as it is; but the operator's word makes an entry a seed or a request, due at once, and his
+    /// peer ID counts, as does that of a peer which dialled us from there and has proven it.
     @discardableResult
     public mutating func add(
         _ address: SocketAddress, identity: Bytes32?, from source: Source, at now: Moment
@@ -80,19 +83,26 @@ extension AddressBook {
         advance(to: now.instant)
         if let refusal = policy.refusal(of: address, from: source) { return .refused(refusal) }
         if slotOf[address] != nil {
-            addKnown(address, identity: identity, from: source)
+            addKnown(address, identity: identity, from: source, at: now)
             return .known
         }
         return insert(Entry(address, identity: identity, source: source, at: now)) ? .added : .refused(.full)
     }
 
-    private mutating func addKnown(_ address: SocketAddress, identity: Bytes32?, from source: Source) {
+    private mutating func addKnown(
+        _ address: SocketAddress, identity: Bytes32?, from source: Source, at now: Moment
+    ) {
         guard let entry = self[address] else { return }
         let isPromoted = source.isTrusted && entry.source != source && entry.source != .seed
         let tellsIdentity = identity != nil && identity != entry.identity && !entry.isVerified
-        guard isPromoted || tellsIdentity && (entry.identity == nil || source.isTrusted) else { return }
+        let isBelieved = entry.identity == nil || source.isTrusted || source == .inbound
+        guard isPromoted || tellsIdentity && isBelieved else { return }
         update(address) { entry in
-            if isPromoted { entry.source = source }
+            if isPromoted {
+                entry.source = source
+                entry.failures = 0
+                entry.nextTry = now.instant
+            }
             if tellsIdentity { entry.identity = identity }
         }
     }
@@ -167,13 +177,14 @@ extension AddressBook {
     }
 
     /// A dial failed. Gives the time until the address may be tried again: 1 min, 4 min, 16 min, 1 h, then hourly; for
-    /// a seed 5 s, doubling to 10 min; all spread by 20 % (DDRP section 12).
+    /// a seed 5 s, doubling to 10 min; all spread by 20 % (DDRP section 12). A dial that succeeded to no use goes on
+    /// from the failures `before` it.
     @discardableResult
     public mutating func failed(
-        _ address: SocketAddress, at now: Moment, using random: inout some RandomNumberGenerator
+        _ address: SocketAddress, at now: Moment, before: Int = 0, using random: inout some RandomNumberGenerator
     ) -> Duration {
         advance(to: now.instant)
-        let failures = (self[address]?.failures ?? 0) + 1
+        let failures = max(self[address]?.failures ?? 0, before) + 1
         let isSeed = self[address]?.source == .seed
         let rest = BackOff.duration(afterFailures: failures, isSeed: isSeed, using: &random)
         update(address) { entry in

@@ -49,6 +49,12 @@ extension AddressBook {
         /// The last sign of life, or when we heard of it.
         var lastEvidence: WallClock { max(firstSeen, lastSeen ?? firstSeen, lastSuccess ?? firstSeen) }
 
+        /// Whether it was heard for at least `duration` after a dial that succeeded.
+        public func wasGood(for duration: Duration) -> Bool {
+            guard isVerified, let lastSuccess, let lastSeen else { return false }
+            return lastSeen - lastSuccess >= duration
+        }
+
         /// Whether its place may be given to another.
         var isEvictable: Bool { !isVerified && !source.isTrusted }
 

@@ -50,6 +50,9 @@ public struct DDRP: PeerProtocol {
     /// The open connections that count for `targetOutbound`: those that we dialled and, between two peernodes, those
     /// that either dialled while both were below their target (decision 18).
     var counted: Set<ConnectionID> = []
+    /// Connections between two peernodes that others dialled while we were below the target: they count when a dial
+    /// that was under way then comes to nothing.
+    var substitutes: Set<ConnectionID> = []
     /// How many of the open connections others dialled.
     var inboundCount = 0
 
@@ -94,7 +97,12 @@ public struct DDRP: PeerProtocol {
         let needed = configuration.restartNeeded(for: new)
         let seeds = configuration.seeds
         let names = configuration.dnsSeeds
+        let old = configuration
         configuration = configuration.applying(new)
+        if old.pingInterval != configuration.pingInterval || old.peerTimeout != configuration.peerTimeout {
+            for connection in links.keys.sorted() { setLivenessTimers(of: connection, at: now.instant) }
+        }
+        if timers.isSet(.exchange) { timers.set(.exchange, at: now.instant + exchangeInterval) }
         if configuration.seeds != seeds { addSeeds(at: now) }
         if configuration.dnsSeeds != names { resolveNames(at: now, into: &effects) }
         life.needsSettling = true
@@ -138,7 +146,7 @@ extension DDRP {
         case .stop: stop(at: now, into: &effects)
         case .deadline: fire(at: now, into: &effects)
         case .resumed(let gap): resumed(after: gap, at: now, into: &effects)
-        case .interfaces(let addresses): own.interfaces = addresses
+        case .interfaces(let addresses): interfacesAre(addresses, at: now, into: &effects)
         case .listening(let listener, .ip(let address)):
             listening(listener, address, at: now, into: &effects)
         case .refused(let listener, let error): cannotListen(listener, error, into: &effects)
@@ -205,6 +213,7 @@ extension DDRP {
         guard life.needsSettling, !life.isStopping else { return }
         life.needsSettling = false
         if life.canDial {
+            countSubstitutes()
             dialCandidates(at: now, into: &effects)
             seekAddresses(at: now, into: &effects)
         }

@@ -18,9 +18,10 @@ struct Taken {
     fileprivate let denials: Denials
     fileprivate let now: Instant
 
-    /// Whether there is a connection or a dial to the address, or its peer is connected, or it is left alone.
+    /// Whether there is a connection or a dial to the address, or its peer is connected, or it is left alone. Which
+    /// peer is there counts only when it was proven: anybody can tell a wrong one.
     func contains(_ entry: AddressBook.Entry) -> Bool {
-        occupied[entry.address] != nil || entry.identity.map { peers[$0] != nil } == true
+        occupied[entry.address] != nil || entry.isVerified && entry.identity.map { peers[$0] != nil } == true
             || denials.contains(entry.address.ip, at: now)
     }
 }
@@ -41,7 +42,7 @@ extension DDRP {
 
     /// Dials the best addresses of the book until enough are under way, then those that are to be probed.
     mutating func dialCandidates(at now: Moment, into effects: inout Effects) {
-        while missing > 0, hasFreeDial, let entry = nextCandidate(at: now.instant) {
+        while missing > 0, hasFreeDial, now.instant >= retries.nextDial, let entry = nextCandidate(at: now.instant) {
             dial(entry, for: .fill, at: now, into: &effects)
         }
         while hasFreeDial, let address = probing.queue.popLast() {
@@ -72,7 +73,7 @@ extension DDRP {
         guard missing > 0, hasFreeDial, let next = book.nextTry(after: now, excluding: taken(at: now).contains) else {
             return timers.cancel(.dial)
         }
-        timers.set(.dial, at: next)
+        timers.set(.dial, at: max(next, retries.nextDial))
     }
 
     private mutating func dial(
@@ -130,9 +131,13 @@ struct Retries {
     private static let textPause: Duration = .seconds(3600)
     /// A second connection that lives a few seconds only, within this time, is a failure like any other.
     private static let shortLifePause: Duration = .seconds(60)
+    /// How long fills wait when we cannot dial at all.
+    static let pause: Duration = .seconds(1)
     /// Addresses that are remembered.
     private static let capacity = 4096
 
+    /// Fills wait until then, after a dial that failed for no fault of its address.
+    private(set) var nextDial = Instant(nanoseconds: .min)
     private var text: [SocketAddress: Instant] = [:]
     private var shortLives: [SocketAddress: Instant] = [:]
 
@@ -148,6 +153,11 @@ struct Retries {
 
     mutating func succeeded(_ address: SocketAddress) {
         text[address] = nil
+    }
+
+    /// We ourselves cannot dial: a limit, no descriptor, no network. To go through the book now would only spoil it.
+    mutating func pauseDials(at now: Instant) {
+        nextDial = now + Self.pause
     }
 
     private static func take(
@@ -181,15 +191,15 @@ extension DDRP {
         occupied[address] = number > 1 ? number - 1 : nil
     }
 
-    /// When nothing at all answered our R Hello, the peer may speak T: dials once more (DDRP section 7). A peer that
-    /// spoke R before is only full, or gone.
+    /// When nothing at all answered our R Hello, the peer may speak T: dials once more (DDRP section 7), also when it
+    /// spoke R before, since it may have changed.
     mutating func tryText(
         insteadOf connection: ConnectionID, _ reason: CloseReason, at now: Moment, into effects: inout Effects
     ) -> Bool {
         guard configuration.dialect == nil, let initiator = initiators[connection],
             case .awaitingHello = initiator.state, initiator.receivedBytes == 0, initiator.dialect == .reference,
             [.closedByPeer, .reset, .timeout].contains(reason), let address = initiator.address,
-            book[address]?.note != Dialect.reference.rawValue, retries.takeTextTry(address, at: now.instant)
+            retries.takeTextTry(address, at: now.instant)
         else { return false }
         _ = takeInitiator(connection)
         effects.log(
@@ -215,7 +225,11 @@ extension DDRP {
         count(outcome: fault.reason.rawValue)
         var fields: Record = ["address": .text(initiator.destination)]
         fields = fields.appending(fault.fields)
-        if let address = initiator.address, let entry = book[address] {
+        let isOurs = fault.reason == .limit || fault.reason == .systemError
+        if isOurs || fault.reason == .unreachable { retries.pauseDials(at: now.instant) }
+        if isOurs, let address = initiator.address {
+            book.postpone(address, until: now.instant + Retries.pause)
+        } else if let address = initiator.address, let entry = book[address] {
             var rest = book.failed(address, at: now, using: &random)
             if fault.reason == .banned {
                 rest = Self.bannedPause
@@ -229,14 +243,16 @@ extension DDRP {
         refuseCommands(of: initiator, fault.detail.isEmpty ? fault.reason.rawValue : fault.detail, into: &effects)
     }
 
-    /// The other side ended a connection that we had just dialled: it had dialled us at once, and kept the other
-    /// connection, or none. We wait a random time, so that the two do not meet again.
-    mutating func postponeAfterShortLife(_ address: SocketAddress, at now: Moment) {
-        if retries.takeShortLife(address, at: now.instant) {
+    /// The other side ended a connection that we had dialled not long ago. Once in a minute it is dialled again: at
+    /// once, or, when it had just opened, after a random time: the two may have dialled each other at once, and shall
+    /// not meet again.
+    mutating func returnAfterShortLife(_ link: Link, isVeryShort: Bool, at now: Moment) {
+        if retries.takeShortLife(link.listens, at: now.instant) {
+            guard isVeryShort else { return }
             let pause = random.duration(in: .zero...Self.longestShortPause)
-            book.postpone(address, until: now.instant + pause)
+            book.postpone(link.listens, until: now.instant + pause)
         } else {
-            _ = book.failed(address, at: now, using: &random)
+            book.failed(link.listens, at: now, before: link.failuresBefore, using: &random)
         }
     }
 }

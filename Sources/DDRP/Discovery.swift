@@ -38,11 +38,13 @@ extension DDRP {
         send(.peerReq, on: connection, at: now, into: &effects)
     }
 
+    var exchangeInterval: Duration {
+        isBelowTarget ? configuration.peerExchangeInterval : configuration.peerExchangeIdleInterval
+    }
+
     /// The round of the text: a random subset of up to 3 peers.
     mutating func exchangePeers(at now: Moment, into effects: inout Effects) {
-        let interval =
-            isBelowTarget ? configuration.peerExchangeInterval : configuration.peerExchangeIdleInterval
-        timers.set(.exchange, at: now.instant + interval)
+        timers.set(.exchange, at: now.instant + exchangeInterval)
         var others = links.keys.filter { canAsk($0, after: Exchange.answerLimit, at: now.instant) }.sorted()
         others.shuffle(using: &random)
         for connection in others.prefix(Exchange.peersAtOnce) { ask(connection, at: now, into: &effects) }
@@ -50,13 +52,12 @@ extension DDRP {
 
     /// Below the target, with nobody to dial and no answer awaited: the next peer is asked at once (decision 16).
     mutating func seekAddresses(at now: Moment, into effects: inout Effects) {
-        guard missing > 0, initiators.isEmpty, now.instant >= exchange.nextSearch else { return }
-        // The search looks at all links; more than once a second it has nothing new to find.
+        guard missing > 0, initiators.isEmpty else { return }
+        guard now.instant >= exchange.nextSearch else { return timers.set(.seek, at: exchange.nextSearch) }
+        // The search looks at all links; more than once a second it has nothing new to find, unless an answer came.
         exchange.nextSearch = now.instant + .seconds(1)
-        let isAwaiting = links.values.contains {
-            $0.awaitsPeers && now.instant - ($0.asked ?? now.instant) < Exchange.answerLimit
-        }
-        guard !isAwaiting else { return }
+        let ends = links.values.compactMap { $0.awaitsPeers ? $0.asked.map { $0 + Exchange.answerLimit } : nil }
+        if let last = ends.max(), now.instant < last { return timers.set(.seek, at: last) }
         let others = links.keys.filter { canAsk($0, after: configuration.peerExchangeInterval, at: now.instant) }
         guard let next = others.sorted().randomElement(using: &random) else { return }
         ask(next, at: now, into: &effects)
@@ -106,6 +107,7 @@ extension DDRP {
             return
         }
         links[connection]?.awaitsPeers = false
+        exchange.nextSearch = now.instant
         var new = 0
         for entry in response.peers where enterIntoBook(entry, from: link.peer, at: now) { new += 1 }
         effects.log(

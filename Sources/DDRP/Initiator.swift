@@ -1,3 +1,4 @@
+internal import AddressBook
 internal import PeerCore
 internal import PeerCrypto
 
@@ -30,7 +31,7 @@ struct Initiator {
     /// What was dialled.
     let destination: Destination
     /// The peer that must answer; nil: anybody.
-    let expected: Bytes32?
+    var expected: Bytes32?
     /// What we speak; the initiator decides.
     let dialect: Dialect
     let purpose: DialPurpose
@@ -109,6 +110,7 @@ extension DDRP {
             var link = Link(
                 peer: peerID(of: hello.publicKey), direction: .outbound, dialect: initiator.dialect,
                 agent: hello.userAgent, remote: address, listens: address, opened: now.instant)
+            link.failuresBefore = book[address]?.failures ?? 0
             link.handshakeRoundTrip = now.instant - sent
             link.received.octets = UInt64(initiator.receivedBytes)
             link.sent.octets = UInt64(initiator.sentBytes + ack.count)

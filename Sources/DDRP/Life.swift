@@ -80,6 +80,21 @@ extension DDRP {
     }
 }
 
+// MARK: - The network
+
+extension DDRP {
+    /// The machine's addresses. When they have changed, what failed before may have failed for our own sake.
+    mutating func interfacesAre(_ addresses: [IPAddress], at now: Moment, into effects: inout Effects) {
+        let isChange = !own.interfaces.isEmpty && own.interfaces != addresses
+        own.interfaces = addresses
+        adoptOwnAddresses()
+        guard isChange else { return }
+        book.forgetBackOff()
+        bootstrap?.resumed(at: now, into: &effects)
+        life.needsSettling = true
+    }
+}
+
 // MARK: - Gaps in time
 
 /// By how much envelopes that wait for us may be older than the clock allows, since we were late and not they.
@@ -118,6 +133,12 @@ extension DDRP {
             moveHandshakeTimer(connection, to: responders[connection]?.deadline)
         }
         guard gap >= Self.absence else { return }
+        // A dial whose time ran out meanwhile says nothing about its address.
+        for (connection, initiator) in initiators.sorted(by: { $0.key < $1.key }) {
+            guard case .dialling = initiator.state, initiator.commands.isEmpty else { continue }
+            effects.append(.abort(connection, .timeout))
+            cancelDial(connection, "", into: &effects)
+        }
         book.forgetBackOff()
         bootstrap?.resumed(at: now, into: &effects)
         life.needsSettling = true

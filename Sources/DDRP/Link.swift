@@ -28,6 +28,8 @@ struct Link {
     /// the standard one.
     let listens: SocketAddress
     let opened: Instant
+    /// Dials of its address that had failed in a row before this one.
+    var failuresBefore = 0
     /// From our half of the handshake to the peer's.
     var handshakeRoundTrip: Duration = .zero
     /// Octets that are no whole envelope yet.
@@ -96,10 +98,10 @@ extension DDRP {
                 links[connection]?.received.messages += 1
                 let limit = configuration.maxEnvelopesPerSecond
                 if links[connection]?.rate.count(at: now.instant, limit: limit) == true {
-                    throw Fault(.flooding, "more than \(limit) envelopes a second for \(EnvelopeRate.patience) s")
+                    throw Fault(.flooding, "more than \(limit) envelopes a second for 5 s")
                 }
                 effects.log(
-                    .trace, "message_received",
+                    .debug, "message_received",
                     ["peer": .text(link.peer), "type": .string(message.name), "octets": .count(octets)])
                 take(message, from: connection, link, at: now, into: &effects)
             } catch {
@@ -149,7 +151,7 @@ extension DDRP {
         links[connection]?.sent.octets += UInt64(envelope.count)
         effects.send(envelope, on: connection)
         effects.log(
-            .trace, "message_sent",
+            .debug, "message_sent",
             [
                 "connection": .text(connection), "type": .string(message.name), "octets": .count(envelope.count),
             ])

@@ -5,6 +5,13 @@ extension DDRP {
     /// (decision 17: a peer is down 30.0 to 31.5 s after its last valid envelope).
     private static let silenceGrace: Duration = .milliseconds(500)
 
+    /// Begins both timers of a link anew.
+    mutating func setLivenessTimers(of connection: ConnectionID, at now: Instant) {
+        guard let link = links[connection] else { return }
+        timers.set(.ping(connection), at: now + configuration.pingInterval)
+        timers.set(.silence(connection), at: silenceDeadline(of: link))
+    }
+
     /// Sends the Ping that is due and sets the next one.
     mutating func ping(_ connection: ConnectionID, at now: Moment, into effects: inout Effects) {
         guard links[connection] != nil else { return }

@@ -23,6 +23,9 @@ extension DDRP {
         } else if link.direction == .inbound, inboundCount >= configuration.maxInbound {
             reportLimit("maxInbound", configuration.maxInbound, at: now, into: &effects)
             effects.append(.abort(connection, .limit))
+            logRefusal(
+                role: "responder", step: "identity", Fault(.limit, "there is no room for further peers"),
+                address: link.remote, dialect: link.dialect, peer: link.peer, into: &effects)
         } else {
             admit(connection, link, initiator, at: now, into: &effects)
         }
@@ -35,6 +38,7 @@ extension DDRP {
     ) {
         let counts = countsForTarget(link)
         putIn(connection, link, counts: counts, at: now)
+        if !counts, link.isPeernode, isBelowTarget { substitutes.insert(connection) }
         enterIntoBook(link, at: now)
         effects.log(
             .info, "peer_up",
@@ -53,6 +57,15 @@ extension DDRP {
         link.direction == .outbound || link.isPeernode && missing > 0
     }
 
+    /// Takes substitutes for dials that have failed, in the order of their opening. At the target none is needed.
+    mutating func countSubstitutes() {
+        guard isBelowTarget else { return substitutes = [] }
+        while missing > 0, let first = substitutes.min() {
+            substitutes.remove(first)
+            counted.insert(first)
+        }
+    }
+
     /// Puts a link into all tables.
     private mutating func putIn(_ connection: ConnectionID, _ link: Link, counts: Bool, at now: Moment) {
         links[connection] = link
@@ -60,8 +73,7 @@ extension DDRP {
         if counts { counted.insert(connection) }
         if link.direction == .inbound { inboundCount += 1 }
         occupied[link.listens, default: 0] += 1
-        timers.set(.ping(connection), at: now.instant + configuration.pingInterval)
-        timers.set(.silence(connection), at: silenceDeadline(of: link))
+        setLivenessTimers(of: connection, at: now.instant)
     }
 
     private mutating func enterIntoBook(_ link: Link, at now: Moment) {
@@ -195,27 +207,36 @@ extension DDRP {
         links[connection] = nil
         if peers[link.peer] == connection { peers[link.peer] = nil }
         counted.remove(connection)
+        substitutes.remove(connection)
         if link.direction == .inbound { inboundCount -= 1 }
         vacate(link.listens)
         timers.cancel(.ping(connection))
         timers.cancel(.silence(connection))
     }
 
-    /// When a lost peer is dialled again: soon after a short life, every 30 s after a long one.
+    /// When a lost peer is dialled again: soon after a short life, every 30 s after a long one. That a handshake
+    /// succeeded is no merit by itself: a peer that we dialled and that was of no use rests like one that failed.
     private mutating func considerReturn(of link: Link, _ reason: CloseReason, at now: Moment) {
         let life = now.instant - link.opened
+        let wasGood = life > Probing.goodLife
         switch reason {
-        case .closedByPeer, .reset:
-            if life > Probing.goodLife {
-                probing.lost(link.listens, isSilent: false, at: now.instant)
-            } else if life < Self.shortLife, link.direction == .outbound {
-                postponeAfterShortLife(link.listens, at: now)
+        case .replaced, .shutdown, .duplicate: break
+        case .operatorRequest: book.postpone(link.listens, until: now.instant + Self.operatorPause)
+        case .closedByPeer, .reset, .silent, .timeout, .unreachable:
+            if wasGood {
+                let isSilent = reason != .closedByPeer && reason != .reset
+                probing.lost(link.listens, isSilent: isSilent, at: now.instant)
+            } else if link.direction == .outbound, reason == .closedByPeer || reason == .reset {
+                returnAfterShortLife(link, isVeryShort: life < Self.shortLife, at: now)
+            } else {
+                restAfterFailure(link, at: now)
             }
-        case .silent, .timeout, .unreachable:
-            if life > Probing.goodLife { probing.lost(link.listens, isSilent: true, at: now.instant) }
-        case .operatorRequest:
-            book.postpone(link.listens, until: now.instant + Self.operatorPause)
-        default: break
+        default: restAfterFailure(link, at: now)
         }
+    }
+
+    private mutating func restAfterFailure(_ link: Link, at now: Moment) {
+        guard link.direction == .outbound else { return }
+        book.failed(link.listens, at: now, before: link.failuresBefore, using: &random)
     }
 }

@@ -84,7 +84,13 @@ extension DDRP {
         }
         // Read once: the optimiser of Swift 6.3.1 breaks off when the closure reads it from `locator`.
         let destination = locator.destination
-        if let under = initiators.keys.sorted().first(where: { initiators[$0]?.destination == destination }) {
+        let expected = locator.identity
+        let under = initiators.keys.sorted().first { connection in
+            guard let initiator = initiators[connection], initiator.destination == destination else { return false }
+            return expected == nil || initiator.expected == nil || initiator.expected == expected
+        }
+        if let under {
+            if let expected { initiators[under]?.expected = expected }
             initiators[under]?.commands.append(id)
             return
         }

@@ -65,7 +65,7 @@ extension DDRP {
         life.needsSettling = true
     }
 
-    /// Each peer lost lately, and one of all others that were good once and did not answer last. At the target a peer
+    /// Each peer lost lately, and one of all others that were good once. At the target a peer
     /// that ended the connection itself is left in peace until a dial to it fails: it lives, and replaced us.
     private mutating func queueProbes(at now: Instant) {
         let taken = taken(at: now)
@@ -74,12 +74,17 @@ extension DDRP {
             return isBelowTarget || loss.isSilent || entry.failures > 0
         }.map(\.address)
         let losses = probing.losses
-        let former = book.sample(
-            1,
-            excluding: { entry in
-                !entry.isVerified || entry.failures == 0 || losses[entry.address] != nil || taken.contains(entry)
-            }, using: &random)
-        probing.queue += former.map(\.address)
+        func former(isFailed: Bool) -> SocketAddress? {
+            book.sample(
+                1,
+                excluding: { entry in
+                    !entry.wasGood(for: Probing.goodLife) || isFailed != (entry.failures > 0)
+                        || losses[entry.address] != nil || taken.contains(entry)
+                }, using: &random
+            ).first?.address
+        }
+        // Who did not answer last may be on the other side of a cut.
+        if let address = former(isFailed: true) ?? former(isFailed: false) { probing.queue.append(address) }
     }
 
     /// A dial that succeeded above the target: the youngest connection makes room for a probe; any other is itself the

@@ -58,10 +58,13 @@ extension DDRP {
         into effects: inout Effects
     ) {
         guard !life.isStopping else { return effects.append(.abort(connection, .shutdown)) }
-        guard !own.contains(remote) else { return effects.append(.abort(connection, .selfConnection)) }
+        guard !own.contains(remote) else {
+            return refuseAtOnce(connection, Fault(.selfConnection, "this is ourselves"), remote, into: &effects)
+        }
         guard inboundCount < configuration.maxInbound else {
             reportLimit("maxInbound", configuration.maxInbound, at: now, into: &effects)
-            return effects.append(.abort(connection, .limit))
+            let fault = Fault(.limit, "there is no room for further peers")
+            return refuseAtOnce(connection, fault, remote, into: &effects)
         }
         let responder = Responder(local: local, remote: remote, at: now.instant)
         responders[connection] = responder
@@ -69,9 +72,16 @@ extension DDRP {
         let room = PendingInbound.Room(configuration)
         for (oldest, setting, value) in pendingInbound.add(connection, from: remote.ip, room) {
             reportLimit(setting, value, at: now, into: &effects)
-            effects.append(.abort(oldest, .limit))
-            dropResponder(oldest)
+            refuse(oldest, Fault(.limit, "a newer handshake took its place"), into: &effects)
         }
+    }
+
+    /// Refuses a connection without an octet (DDRP section 8).
+    private func refuseAtOnce(
+        _ connection: ConnectionID, _ fault: Fault, _ remote: SocketAddress, into effects: inout Effects
+    ) {
+        effects.append(.abort(connection, fault.reason))
+        logRefusal(role: "responder", step: "accept", fault, address: remote, dialect: nil, into: &effects)
     }
 
     mutating func receivedAsResponder(
@@ -166,7 +176,7 @@ extension DDRP {
     /// A connection without an octet that ends in order is how a bootstrap server looks whether we are there
     /// (decision 22).
     private func logEnd(of responder: Responder, _ fault: Fault, into effects: inout Effects) {
-        let isProbe = responder.receivedBytes == 0 && fault.reason != .timeout
+        let isProbe = responder.receivedBytes == 0 && fault.reason != .timeout && fault.reason != .limit
         logRefusal(
             level: isProbe ? .debug : .info, role: "responder", step: responder.step, fault,
             address: responder.remote, dialect: responder.greeting?.dialect, peer: responder.greeting?.peer,

@@ -14,6 +14,8 @@ extension DDRP {
         case dial
         /// Every 30 s: the fallback for all that should have happened, and the probes of decision 19.
         case refill
+        /// Somebody else may be asked for addresses, or an awaited answer will not come any more (decision 16).
+        case seek
         /// The next round of PeerReq (DDRP section 11).
         case exchange
         /// 250 ms after a change: the rows of the book.
@@ -31,7 +33,7 @@ extension DDRP {
             case .ping(let connection): ping(connection, at: now, into: &effects)
             case .silence(let connection): checkSilence(of: connection, at: now, into: &effects)
             case .handshake(let connection): handshakeTimedOut(connection, at: now, into: &effects)
-            case .dial: life.needsSettling = true
+            case .dial, .seek: life.needsSettling = true
             case .refill: refill(at: now, into: &effects)
             case .exchange: exchangePeers(at: now, into: &effects)
             case .save: save(at: now, into: &effects)

@@ -1,28 +1,32 @@
+internal import AddressBook
 internal import PeerCore
 
 /// How fast a peer sends (DDRP section 12: above 200 envelopes/s for 5 s it is closed).
 struct EnvelopeRate {
-    /// Seconds in a row that make it flooding.
-    static let patience = 5
+    /// A peer that is above the rate for so long is flooding us.
+    static let patience: Duration = .seconds(5)
+    /// The rate is looked at over this time, or longer when envelopes come, or are read, more rarely.
+    private static let window: Duration = .seconds(1)
 
-    private var second: Instant
-    private var envelopes: UInt32 = 0
-    private var secondsAbove: UInt8 = 0
+    private var start: Instant
+    private var envelopes = 0
+    private var above: Duration = .zero
 
     init(at now: Instant) {
-        second = now
+        start = now
     }
 
     /// Counts an envelope; true when the peer is flooding us.
     mutating func count(at now: Instant, limit: Int) -> Bool {
-        if now - second >= .seconds(1) {
-            let isAbove = envelopes > UInt32(clamping: limit) && now - second < .seconds(2)
-            secondsAbove = isAbove ? secondsAbove + 1 : 0
-            second = now
+        let elapsed = now - start
+        if elapsed >= Self.window {
+            let isAbove = Double(envelopes) > Double(limit) * elapsed.fractionalSeconds
+            above = isAbove ? above + elapsed : .zero
+            start = now
             envelopes = 0
         }
-        envelopes &+= 1
-        return secondsAbove >= Self.patience
+        envelopes += 1
+        return above >= Self.patience
     }
 }
 
@@ -84,6 +88,8 @@ extension DDRP {
     private mutating func ban(
         _ ip: IPAddress, for duration: Duration, _ reason: CloseReason, at now: Moment, into effects: inout Effects
     ) {
+        // Addresses of seeds are never banned (DDRP section 12): without them a node may know nobody.
+        guard !book.hasSeed(at: ip) else { return }
         denials.add(IPPrefix(ip), until: now.instant + duration, at: now.instant)
         effects.append(.ban(IPPrefix(ip), until: now.wallClock + duration, reason: "ddrp: \(reason.rawValue)"))
     }

@@ -130,7 +130,9 @@ public final class Node {
             for row in rows {
                 guard let prefix = IPPrefix(row.key), let until = row.record.int("until") else { continue }
                 let reason = row.record.string("reason") ?? ""
-                runtime.bans[prefix] = Ban(until: WallClock(milliseconds: until), reason: reason)
+                let ban = Ban(until: WallClock(milliseconds: until), reason: reason)
+                runtime.bans[prefix] = ban
+                tellProtocols(of: prefix, ban)
             }
         }
         runtime.banChanged = { [unowned self] prefix, ban in banChanged(prefix, ban) }
@@ -140,16 +142,20 @@ public final class Node {
         let address: Record = ["prefix": .text(prefix)]
         guard let ban else {
             runtime.rows?.forget("bans", prefix.description)
-            tellProtocols(Command("readmit", address))
+            tellProtocols(of: prefix, nil)
             return logWhenSaved("unbanned", address)
         }
         runtime.rows?.remember(
             "bans", prefix.description, ["until": .int(ban.until.milliseconds), "reason": .string(ban.reason)])
         logWhenSaved("banned", address.appending(["until": .time(ban.until), "reason": .string(ban.reason)]))
-        tellProtocols(Command("drop", address.appending(["seconds": .seconds(ban.until - runtime.loop.wallClock)])))
+        tellProtocols(of: prefix, ban)
     }
 
-    private func tellProtocols(_ command: Command) {
+    /// What is banned is neither dialled nor told to others; what is no longer, is.
+    private func tellProtocols(of prefix: IPPrefix, _ ban: Ban?) {
+        var arguments: Record = ["prefix": .text(prefix)]
+        if let ban { arguments["seconds"] = .seconds(ban.until - runtime.loop.wallClock) }
+        let command = Command(ban == nil ? "readmit" : "drop", arguments)
         for section in sections where section.hasPeers { _ = section.host.command(command) { _ in } }
     }
 
@@ -162,6 +168,7 @@ public final class Node {
     private func sweepBans() {
         for prefix in runtime.bans.removeEnded(at: runtime.loop.wallClock) {
             runtime.rows?.forget("bans", prefix.description)
+            tellProtocols(of: prefix, nil)
             log(.info, "ban_ended", ["prefix": .text(prefix)])
         }
     }

@@ -1,7 +1,7 @@
 /// What the command line says about a run.
 struct Options {
     /// Virtual seconds, and number of nodes.
-    var seconds: Int64 = 60
+    var seconds: Int64 = 120
     var nodes = 50
     /// All else is drawn from it.
     var seed: UInt64 = 1

@@ -69,11 +69,16 @@ final class Overlay {
     }
 }
 
-/// A thousand nodes by default: how long until each has the peers that it wants, and whether they are one network.
-func ddrp(_ options: Options) throws {
+/// The network between continents, with one datagram of a hundred lost.
+private var world: NetworkModel {
     var network = NetworkModel(delay: .milliseconds(10) ... .milliseconds(120), jitter: .milliseconds(10))
     network.loss = 0.01
-    let overlay = Overlay(nodes: options.nodes, seed: options.seed, network: network)
+    return network
+}
+
+/// How long until each node has the peers that it wants, and whether they are one network.
+func ddrp(_ options: Options) throws {
+    let overlay = Overlay(nodes: options.nodes, seed: options.seed, network: world)
     let clock = ContinuousClock()
     let start = clock.now
     for second in stride(from: Int64(1), through: options.seconds, by: 1) {
@@ -86,4 +91,22 @@ func ddrp(_ options: Options) throws {
     print(
         "components \(components), \(overlay.simulator.inputs) inputs in \(elapsed) s"
             + " (\(Int(Double(overlay.simulator.inputs) / elapsed)) inputs/s), trace \(overlay.simulator.traceHash)")
+}
+
+/// A network that is cut in halves for ten minutes: how long until it is one again.
+func partition(_ options: Options) throws {
+    let overlay = Overlay(nodes: options.nodes, seed: options.seed, network: world)
+    try overlay.simulator.run(for: .seconds(60))
+    print("before: components \(try overlay.components().map(\.count))")
+    let half = overlay.nodes.count / 2
+    overlay.simulator.partition([Set(overlay.nodes[..<half]), Set(overlay.nodes[half...])])
+    try overlay.simulator.run(for: .seconds(600))
+    print("after 600 s in halves: components \(try overlay.components().map(\.count))")
+    overlay.simulator.heal()
+    for second in stride(from: Int64(10), through: options.seconds, by: 10) {
+        try overlay.simulator.run(for: .seconds(9))
+        let components = try overlay.components().map(\.count)
+        print("\(second) s after: components \(components)")
+        if components.count == 1 { return }
+    }
 }

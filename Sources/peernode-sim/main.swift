@@ -4,6 +4,7 @@ internal import Glibc
 let scenarios: [String: (Options) throws -> Void] = [
     "echo": echo,
     "ddrp": ddrp,
+    "partition": partition,
 ]
 
 exit(runScenario(CommandLine.arguments, scenarios))

@@ -70,7 +70,12 @@ extension Host {
         do throws(UVError) {
             let client = try socket.accept()
             guard let remote = client.remoteAddress, let local = client.localAddress else { return client.close() }
-            if runtime.isBanned(remote.ip) { return client.reset() }
+            if runtime.isBanned(remote.ip) {
+                client.reset()
+                return runtime.log.write(
+                    LogRecord(.info, "caller_banned", ["listener": .text(listener), "address": .text(remote)]),
+                    category: name, at: runtime.loop.wallClock)
+            }
             if let limit = runtime.limits.broken(by: remote.ip) {
                 client.reset()
                 return refused(remote, limit.key, limit.value)
