@@ -61,6 +61,7 @@ extension DDRP {
         let others = links.keys.filter { canAsk($0, after: configuration.peerExchangeInterval, at: now.instant) }
         guard let next = others.sorted().randomElement(using: &random) else { return }
         ask(next, at: now, into: &effects)
+        timers.set(.seek, at: now.instant + Exchange.answerLimit)
     }
 
     private func canAsk(_ connection: ConnectionID, after pause: Duration, at now: Instant) -> Bool {
