@@ -74,17 +74,17 @@ extension DDRP {
             return isBelowTarget || loss.isSilent || entry.failures > 0
         }.map(\.address)
         let losses = probing.losses
-        func former(isFailed: Bool) -> SocketAddress? {
+        func former(where isMeant: (AddressBook.Entry) -> Bool) -> SocketAddress? {
             book.sample(
                 1,
                 excluding: { entry in
-                    !entry.wasGood(for: Probing.goodLife) || isFailed != (entry.failures > 0)
-                        || losses[entry.address] != nil || taken.contains(entry)
+                    !entry.isVerified || losses[entry.address] != nil || taken.contains(entry) || !isMeant(entry)
                 }, using: &random
             ).first?.address
         }
         // Who did not answer last may be on the other side of a cut.
-        if let address = former(isFailed: true) ?? former(isFailed: false) { probing.queue.append(address) }
+        let address = former { $0.failures > 0 } ?? former { $0.wasGood(for: Probing.goodLife) }
+        if let address { probing.queue.append(address) }
     }
 
     /// A dial that succeeded above the target: the youngest connection makes room for a probe; any other is itself the
