@@ -118,8 +118,8 @@ extension AdminServer {
             session.close()
             session.refuse("\(Self.maximumConnections) clients are connected; end one of them", id: nil)
             effects.log(
-                .warn, "limit_hit", ["limit": "admin connections", "value": .count(Self.maximumConnections)],
-                "a client was turned away")
+                .warn, "limit_hit", ["value": .count(Self.maximumConnections)],
+                "a client of the admin socket was turned away")
         }
         sessions[connection] = session
         proceed(connection, into: &effects)

@@ -5,8 +5,8 @@ internal import PeerCrypto
 struct AskedServer: Sendable {
     /// A POPULATE is taken for so long after an INIT (gossip section 5.3).
     private static let answerTime = Duration.seconds(30)
-    /// Attempts without an answer until the operator is told: after about 15 s.
-    private static let silentAttempts = 5
+    /// Attempts without an answer until the operator is told: with the next one, after about 15 s.
+    private static let silentAttempts = 4
 
     let destination: Destination
     /// The ID that it gave.

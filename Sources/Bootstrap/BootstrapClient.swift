@@ -81,6 +81,11 @@ public struct BootstrapClient: Sendable {
             return nil
         }
         let isEcho = servers[index].id == populate.id && servers[index].isEchoed
+        // A server that was silent is there again: the pauses begin anew.
+        if servers[index].unanswered > 1, isWanting {
+            servers[index].step = 0
+            servers[index].nextAsk = now.instant + Pace.pause(step: 0, using: &random)
+        }
         let news = servers[index].answered(by: populate, from: source, at: now)
         report(populate, news: news, fromServer: index, into: &effects)
         planAfterAnswer(populate.id, wasEcho: isEcho, fromServer: index, at: now, into: &effects)

@@ -56,6 +56,22 @@ extension DDRP.Configuration {
     /// The table of the manual and of the schema.
     public static let settings: [Setting] = addresses + connections + timing + limits
 
+    /// Settings that cannot both be meant.
+    public static func contradictions(in values: Record) -> [Contradiction] {
+        let settings = DDRP.Configuration(values)
+        var found: [Contradiction] = []
+        if settings.pingInterval >= settings.peerTimeout {
+            found.append(
+                Contradiction(
+                    "pingIntervalSeconds", message: "not below /ddrp/peerTimeoutSeconds: every peer would seem silent"))
+        }
+        if settings.maxPendingInbound > settings.maxPendingInboundTotal {
+            found.append(
+                Contradiction("maxPendingInbound", message: "above /ddrp/maxPendingInboundTotal, which holds for all"))
+        }
+        return found
+    }
+
     private static let addresses: [Setting] = [
         Setting(
             "listen", .address, standard: "0.0.0.0:9097",

@@ -240,7 +240,8 @@ extension DDRP {
             if entry.note == Dialect.text.rawValue, initiator.dialect == .text { book.note(address, "") }
         }
         effects.log(.info, "dial_failed", fields, fault.detail)
-        refuseCommands(of: initiator, fault.detail.isEmpty ? fault.reason.rawValue : fault.detail, into: &effects)
+        let why = fault.detail.isEmpty ? fault.reason.rawValue : fault.detail
+        refuseCommands(of: initiator, "no connection with \(initiator.destination): \(why)", into: &effects)
     }
 
     /// The other side ended a connection that we had dialled not long ago. Once in a minute it is dialled again: at

@@ -6,6 +6,8 @@ internal import PeerCore
 struct Probing {
     /// A link that lived so long was good.
     static let goodLife: Duration = .seconds(60)
+    /// A peer that was heard for so long after it opened was no nuisance at least.
+    static let usefulLife: Duration = .seconds(10)
     /// For so long a lost peer is probed in every round; later by its back-off.
     private static let patience: Duration = .seconds(600)
     /// Lost peers that are probed in every round.
@@ -78,12 +80,13 @@ extension DDRP {
             book.sample(
                 1,
                 excluding: { entry in
-                    !entry.isVerified || losses[entry.address] != nil || taken.contains(entry) || !isMeant(entry)
+                    losses[entry.address] != nil || taken.contains(entry) || !isMeant(entry)
                 }, using: &random
             ).first?.address
         }
         // Who did not answer last may be on the other side of a cut.
-        let address = former { $0.failures > 0 } ?? former { $0.wasGood(for: Probing.goodLife) }
+        let missed = former { $0.failures > 0 && $0.wasGood(for: Probing.usefulLife) }
+        let address = missed ?? former { $0.wasGood(for: Probing.goodLife) }
         if let address { probing.queue.append(address) }
     }
 

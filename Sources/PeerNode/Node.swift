@@ -17,7 +17,7 @@ public final class Node {
     /// Told when the manager of services should know: `READY=1` and the like.
     public var notify: (String) -> Void = { _ in }
     /// Told when an address to listen on could not be had.
-    public var listenerRefused: (ListenerID, SystemError) -> Void = { _, _ in }
+    public var listenerRefused: (ListenerID, ListenAddress, SystemError) -> Void = { _, _, _ in }
 
     /// The settings in force.
     private(set) var configuration: EffectiveConfiguration
@@ -30,7 +30,7 @@ public final class Node {
     private var stopTimer: Timer?
     private var onStopped: (() -> Void)?
     /// Addresses that could not be had while the node starts; they are told when the cores have said so.
-    private var refusals: [(ListenerID, SystemError)]? = []
+    private var refusals: [(ListenerID, ListenAddress, SystemError)]? = []
 
     /// A running part of the node: a section of the configuration and the host of its core.
     struct Section {
@@ -65,8 +65,12 @@ public final class Node {
         runtime = Runtime(loop: loop, log: log, rows: rows, limits: limits)
         commands = NodeCommands(self)
         runtime.nodeCommand = { [unowned self] id, command, host in commands?.handle(id, command, from: host) }
-        runtime.listenerRefused = { [unowned self] listener, error in
-            if refusals == nil { listenerRefused(listener, error) } else { refusals?.append((listener, error)) }
+        runtime.listenerRefused = { [unowned self] listener, address, error in
+            if refusals == nil {
+                listenerRefused(listener, address, error)
+            } else {
+                refusals?.append((listener, address, error))
+            }
         }
     }
 
@@ -99,7 +103,7 @@ public final class Node {
         for section in sections { section.host.start() }
         let refused = refusals ?? []
         refusals = nil
-        for (listener, error) in refused { listenerRefused(listener, error) }
+        for (listener, address, error) in refused { listenerRefused(listener, address, error) }
         // Whoever was told may have stopped the node.
         guard onStopped == nil else { return }
         heartbeat = Heartbeat(self, every: configuration.node.log.heartbeat)
@@ -187,17 +191,21 @@ public final class Node {
             }
         }
         runtime.limits.values = Limits.Values(new.node.limits, descriptors: descriptors)
-        runtime.log.apply(new.node.log)
-        for section in sections { section.host.logLevel = runtime.log.level(section.category) }
         heartbeat?.restart(every: new.node.log.heartbeat)
+        // Said before the levels change, which may silence it.
         for change in changes {
             let pointer = change.pointer.description
-            let result = needRestart.contains(pointer) ? "needs restart" : "applied"
-            log(.info, "setting_changed", ["setting": .string(pointer), "result": .string(result)])
+            let isApplied = !needRestart.contains(pointer)
+            log(
+                isApplied ? .info : .warn, "setting_changed",
+                ["setting": .string(pointer), "result": .string(isApplied ? "applied" : "needs restart")])
         }
         log(
             .info, "config_reloaded",
             ["changed": .count(changes.count), "needRestart": .list(needRestart.sorted().map { .string($0) })])
+        commands?.forgetReturns()
+        runtime.log.apply(new.node.log)
+        for section in sections { section.host.logLevel = runtime.log.level(section.category) }
         configuration = new
         notify("READY=1\nSTATUS=\(summary)")
     }

@@ -44,7 +44,8 @@ final class NodeCommands {
             "pid": .count(processIdentifier()), "config": .string(node.configuration.file),
         ]
         record = record.appending(node.vitalSigns)
-        record["bans"] = .count(node.runtime.bans.all.count)
+        let now = node.runtime.loop.wallClock
+        record["bans"] = .count(node.runtime.bans.all.count { $0.ban.until > now })
         let reasons = notReady
         record["ready"] = .bool(reasons.isEmpty)
         record["notReady"] = .list(reasons.map { .string($0) })
@@ -141,7 +142,9 @@ final class NodeCommands {
     private static let shortestPeerID = 4
 
     private func unban(_ arguments: Record) -> Reply {
-        guard let text = arguments.string("peer"), let prefix = IPPrefix(text) else {
+        guard let text = arguments.string("peer"),
+            let prefix = IPPrefix(text) ?? SocketAddress(text).map({ IPPrefix($0.ip) })
+        else {
             return Reply([], .refused("unban needs an address or a block, as `bans` lists it"))
         }
         guard node.runtime.bans[prefix] != nil else { return Reply([], .refused("\(prefix) is not banned")) }
@@ -202,8 +205,13 @@ final class NodeCommands {
         node.log(.info, "log_level", ["category": .string(category), "to": .string(level.name)])
     }
 
-    func close() {
+    /// Levels that were to go back by themselves stay: the file was read again and says what they are.
+    func forgetReturns() {
         for (timer, _) in returns.values { timer.close() }
         returns = [:]
+    }
+
+    func close() {
+        forgetReturns()
     }
 }

@@ -75,9 +75,10 @@ public final class Testbed {
             ]
             try add("n\(number)", ["ddrp": .record(ddrp)], descriptors)
         }
-        for (_, node) in nodes { node.start() }
         report = Timer(loop)
         report?.start(every: Self.reportInterval) { [unowned self] in tellPeers() }
+        // One that cannot listen stops all, those that are not started yet included.
+        for (_, node) in nodes where !isStopping { node.start() }
     }
 
     private func add(_ name: String, _ sections: Record, _ descriptors: Int) throws {
@@ -92,7 +93,9 @@ public final class Testbed {
         let node = try Node(
             loop: loop, configuration: configuration, directory: directory, identity: directory.identity().identity,
             log: log, descriptors: descriptors)
-        node.listenerRefused = { [unowned self] listener, error in listenerRefused("\(name), \(listener): \(error)") }
+        node.listenerRefused = { [unowned self] listener, address, error in
+            listenerRefused("\(name), \(listener) on \(address): \(error)")
+        }
         nodes.append((name, node))
     }
 

@@ -20,7 +20,7 @@ public final class Runtime {
         host.deliver(.answered(id, Reply([], .refused("the node takes no commands"))))
     }
     /// Told when an address to listen on could not be had.
-    public var listenerRefused: (ListenerID, SystemError) -> Void = { _, _ in }
+    public var listenerRefused: (ListenerID, ListenAddress, SystemError) -> Void = { _, _, _ in }
     /// Told after a ban was set or lifted, for its row.
     public var banChanged: (IPPrefix, Ban?) -> Void = { _, _ in }
 
@@ -182,9 +182,13 @@ public final class LoopLag {
         samples.append(lag)
     }
 
-    /// Median and maximum since the last call.
-    public func take() -> (median: Duration, maximum: Duration) {
-        defer { samples = [] }
+    /// The next heartbeat tells of what comes from here on.
+    public func forget() {
+        samples = []
+    }
+
+    /// Median and maximum.
+    public var sinceHeartbeat: (median: Duration, maximum: Duration) {
         let sorted = samples.sorted()
         guard let last = sorted.last else { return (.zero, .zero) }
         return (sorted[sorted.count / 2], last)

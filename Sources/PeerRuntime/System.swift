@@ -1,6 +1,14 @@
 internal import Glibc
 public import PeerCore
 
+/// Leads each of the three standard descriptors that is closed to nowhere: the next file or socket would take its
+/// place, and get what is written there.
+public func openStandardDescriptors() {
+    for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where fcntl(descriptor, F_GETFD) < 0 {
+        _ = unsafe open("/dev/null", O_RDWR)
+    }
+}
+
 /// The process's own number.
 public func processIdentifier() -> Int32 { getpid() }
 
@@ -16,6 +24,13 @@ public func processIdentifier() -> Int32 { getpid() }
     return Int(clamping: limit.rlim_cur)
 }
 
+/// What a descriptor is open on, as `JOURNAL_STREAM` names it: device and inode.
+public func deviceAndInode(of descriptor: Int32) -> String {
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else { return "" }
+    return "\(status.st_dev):\(status.st_ino)"
+}
+
 /// Descriptors that the process has open.
 public func openDescriptors() -> Int {
     guard let folder = unsafe opendir("/proc/self/fd") else { return 0 }
@@ -28,6 +43,9 @@ public func openDescriptors() -> Int {
 
 /// Removes the Unix socket at `path` when nobody listens there any more: whoever made it was killed.
 func removeDeadSocket(_ path: String) {
+    // A file of another kind is none of ours to remove, and refuses connections too.
+    var status = stat()
+    guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
     let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
     guard path.utf8.count <= 107, case let descriptor = socket(AF_UNIX, kind, 0), descriptor >= 0 else { return }
     defer { close(descriptor) }
@@ -100,18 +118,20 @@ public func removeTree(_ path: String) {
     unsafe rmdir(path)
 }
 
-/// Writes all octets to a descriptor that waits when it is full; what a closed one refuses is lost.
-public func writeAll(_ octets: [UInt8], to descriptor: Int32) {
+/// Writes all octets to a descriptor that waits when it is full. Gives why it could not: the rest is lost.
+@discardableResult
+public func writeAll(_ octets: [UInt8], to descriptor: Int32) -> SystemError? {
     unsafe octets.withUnsafeBytes { buffer in
         var rest = unsafe buffer[...]
         while unsafe !rest.isEmpty {
             let written = unsafe write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
             guard written > 0 else {
                 if written < 0, errno == EINTR { continue }
-                return
+                return SystemError(code: errno)
             }
             unsafe rest = rest.dropFirst(written)
         }
+        return nil
     }
 }
 

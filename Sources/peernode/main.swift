@@ -1,3 +1,5 @@
 internal import Glibc
+internal import PeerRuntime
 
+openStandardDescriptors()
 exit(Program.run(CommandLine.arguments).rawValue)

@@ -160,7 +160,7 @@ import Testing
         let others = stage.takeOthers()
         #expect(others.last == .finish(surplus) && others.count == 2)
         if case .log(let line)? = others.first {
-            #expect(line.event == "limit_hit" && line.fields == ["limit": "admin connections", "value": 64])
+            #expect(line.event == "limit_hit" && line.fields == ["value": 64])
         }
         stage.send(status, on: surplus)
         #expect(stage.asked == [])

@@ -156,7 +156,9 @@ import Testing
         let line = effects.lines("handshake_refused").first
         #expect(line?.string("role") == "initiator" && line?.string("reason") == "protocol_violation")
         #expect(effects.lines("dial_failed").count == 1)
-        #expect(effects.answer(to: id)?.outcome == .refused("the Hello does not carry our nonce"))
+        #expect(
+            effects.answer(to: id)?.outcome
+                == .refused("no connection with 127.1.0.2:9097: the Hello does not carry our nonce"))
     }
 
     @Test func `a responder waits 5 s in all, an initiator 2 s for the Hello`() {

@@ -77,7 +77,7 @@ import Testing
         #expect(effects.dials.first?.destination == .name("example.org", port: 9097))
         guard let dial = effects.dials.first else { return }
         let list = stage(.closed(dial.connection, .unresolved, Traffic()))
-        #expect(list.answer(to: id)?.outcome == .refused("unresolved"))
+        #expect(list.answer(to: id)?.outcome == .refused("no connection with example.org:9097: unresolved"))
         let line = list.lines("dial_failed").first
         #expect(line == ["address": "example.org:9097", "reason": "unresolved"])
     }

@@ -20,7 +20,7 @@ extension Host {
             }
         } catch {
             deliver(.refused(listener, error.systemError))
-            runtime.listenerRefused(listener, error.systemError)
+            runtime.listenerRefused(listener, address, error.systemError)
         }
     }
 

@@ -6,6 +6,8 @@ internal import UV
 final class AdminClient {
     private let path: String
     private let loop = Loop()
+    /// How long the first word of an answer may take; a dial takes up to 15 s.
+    private static let patience: Duration = .seconds(20)
 
     /// The node that listens at `path`.
     init(path: String) {
@@ -20,6 +22,17 @@ final class AdminClient {
         var isDone = false
         var lines = LineBuffer(maximumLineBytes: 16 << 20)
         let pipe = try Pipe(loop)
+        let patience = Timer(loop)
+        patience.unreference()
+        defer {
+            patience.close()
+            loop.run()
+        }
+        patience.start(at: loop.instant + Self.patience) { [path] in
+            failure = Failure(
+                .unavailable, "the node does not answer at \(path); its process may be stopped or too busy")
+            pipe.close()
+        }
         pipe.connect(path: path) { [path] error in
             if let error {
                 failure = Self.notRunning(path, error.systemError)
@@ -31,6 +44,8 @@ final class AdminClient {
                     if !isDone { failure = Failure(.unavailable, "the node closed the connection") }
                     return pipe.close()
                 }
+                // Whoever has begun to answer may take its time: a follower waits for ever.
+                patience.stop()
                 lines.append(bytes)
                 do {
                     while !isDone, let line = try lines.next() {

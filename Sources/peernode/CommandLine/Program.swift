@@ -8,6 +8,8 @@ struct Subcommand: Sendable {
     let synopsis: String
     /// What it does, in a few words.
     let summary: String
+    /// Words that may follow the name, options left out.
+    var mostArguments = 0
     /// Options beside `--config` and `--help`.
     var options: [Option] = []
     /// Does it.
@@ -36,7 +38,9 @@ enum Program {
         }
         if name == "--version" { return run([words[0], "version"]) }
         guard let command = commands.first(where: { $0.name == name }) else {
-            complain("there is no command \(name). Try: peernode help")
+            complain(
+                name.hasPrefix("-")
+                    ? "the command comes first, then \(name)" : "there is no command \(name). Try: peernode help")
             return .usage
         }
         do {
@@ -45,6 +49,10 @@ enum Program {
             if options.has("help") {
                 write(help(command))
                 return .done
+            }
+            if let surplus = options.arguments.dropFirst(command.mostArguments).first {
+                complain("\(name) takes no \(surplus). Try: peernode \(name) --help")
+                return .usage
             }
             return try command.run(options)
         } catch let failure as Failure {

@@ -3,9 +3,13 @@ internal import Glibc
 internal import PeerCore
 internal import PeerRuntime
 
-/// Writes a text and a line end to standard output.
+/// Writes a text and a line end to standard output. When nobody reads it any more the program is done, when it cannot
+/// be written it has failed.
 func write(_ text: String) {
-    writeAll(Array((text + "\n").utf8), to: STDOUT_FILENO)
+    guard let error = writeAll(Array((text + "\n").utf8), to: STDOUT_FILENO) else { return }
+    if error == .disconnected { exit(ExitCode.done.rawValue) }
+    complain("standard output: \(error)")
+    exit(ExitCode.inputOutput.rawValue)
 }
 
 /// Writes an error message to standard error.
@@ -26,6 +30,10 @@ enum Terminal {
         let columns = Int(peernode_terminal_columns(STDOUT_FILENO))
         return columns > 0 ? columns : environment("COLUMNS").flatMap { Int($0) } ?? 80
     }
+
+    /// Whether standard output goes to the system's journal: `JOURNAL_STREAM` names its device and inode, also in
+    /// programs whose output was led elsewhere since (systemd.exec).
+    static var isJournal: Bool { environment("JOURNAL_STREAM") == deviceAndInode(of: STDOUT_FILENO) }
 
     /// A variable of the environment.
     static func environment(_ name: String) -> String? {

@@ -4,6 +4,7 @@ internal import PeerNode
 let checkConfigCommand = Subcommand(
     name: "check-config", synopsis: "[FILE] [--schema | --effective [--json]]",
     summary: "checks the configuration and says all that is wrong with it",
+    mostArguments: 1,
     options: [
         Option("schema", nil, nil, "prints the JSON Schema of the file instead"),
         Option("effective", nil, nil, "prints every setting with its value and where that comes from"),

@@ -70,26 +70,33 @@ private func peersTable(_ records: [Record]) -> Table {
 
 let pingCommand = Subcommand(
     name: "ping", synopsis: "PEER", summary: "age of the last message of a peer, and its handshake's round trip",
-    options: [jsonOption]
+    mostArguments: 1, options: [jsonOption]
 ) { options in
     try show("ddrp.ping", ["peer": .string(try argument(options, "a peer ID or address"))], options)
 }
 
 let connectCommand = Subcommand(
-    name: "connect", synopsis: "ADDRESS", summary: "dials an address now", options: [jsonOption]
+    name: "connect", synopsis: "ADDRESS", summary: "dials an address now", mostArguments: 1, options: [jsonOption]
 ) { options in
     try show("ddrp.connect", ["address": .string(try argument(options, "an address"))], options)
 }
 
 let disconnectCommand = Subcommand(
-    name: "disconnect", synopsis: "PEER", summary: "ends the connection to a peer", options: [jsonOption]
+    name: "disconnect", synopsis: "PEER", summary: "ends the connection to a peer", mostArguments: 1,
+    options: [jsonOption]
 ) { options in
-    try show("ddrp.disconnect", ["peer": .string(try argument(options, "a peer ID or address"))], options)
+    let arguments: Record = ["peer": .string(try argument(options, "a peer ID or address"))]
+    if options.has("json") { return try show("ddrp.disconnect", arguments, options) }
+    for row in try client(options).ask("ddrp.disconnect", arguments) {
+        write("disconnected \(row.string("peer") ?? "") at \(row.string("address") ?? "")")
+    }
+    return .done
 }
 
 let banCommand = Subcommand(
     name: "ban", synopsis: "PEER-OR-CIDR [--for TIME] [--reason TEXT]",
     summary: "keeps a peer or a block of addresses away",
+    mostArguments: 1,
     options: [
         jsonOption, Option("for", nil, "TIME", "how long, such as 90s, 10m, 1h, 7d; default 24h"),
         Option("reason", nil, "TEXT", "words for the list of bans"),
@@ -102,7 +109,7 @@ let banCommand = Subcommand(
 }
 
 let unbanCommand = Subcommand(
-    name: "unban", synopsis: "ADDRESS-OR-CIDR", summary: "lifts a ban", options: [jsonOption]
+    name: "unban", synopsis: "ADDRESS-OR-CIDR", summary: "lifts a ban", mostArguments: 1, options: [jsonOption]
 ) { options in
     try show("node.unban", ["peer": .string(try argument(options, "an address or a block"))], options)
 }
@@ -133,7 +140,7 @@ let eventsCommand = Subcommand(
 
 let logLevelCommand = Subcommand(
     name: "log-level", synopsis: "CATEGORY LEVEL [--for TIME]", summary: "changes a level of the running node's log",
-    options: [Option("for", nil, "TIME", "go back by itself after this time, such as 10m")]
+    mostArguments: 2, options: [Option("for", nil, "TIME", "go back by itself after this time, such as 10m")]
 ) { options in
     guard options.arguments.count == 2 else { throw Failure(.usage, "log-level: a category and a level expected") }
     var arguments: Record = ["category": .string(options.arguments[0]), "level": .string(options.arguments[1])]

@@ -33,8 +33,9 @@ private final class Run {
         } catch {
             throw Failure(.inputOutput, "log file \(configuration.node.log.file ?? ""): \(error)")
         }
-        log.isColoured = Terminal.isColoured
-        log.writesPriority = Terminal.environment("JOURNAL_STREAM") != nil
+        let hasFile = configuration.node.log.file != nil
+        log.isColoured = Terminal.isColoured && !hasFile
+        log.writesPriority = Terminal.isJournal && !hasFile
         let identity = try state { () throws(StateError) in try directory.identity() }
         do throws(RowStoreError) {
             node = try Node(
@@ -54,11 +55,17 @@ private final class Run {
         try listenToSignals()
         startWatchdog()
         node.notify = { [notifier] in notifier.send($0) }
-        node.listenerRefused = { [unowned self] listener, error in
+        node.listenerRefused = { [unowned self] listener, address, error in
+            let advice =
+                switch error {
+                case .addressInUse: "Stop the program that has the address, or change the setting."
+                case .addressNotAvailable: "This machine has no such address: change the setting."
+                case .notPermitted: "Change the setting or the permissions; the folder of a socket must be there."
+                default: "Change the setting."
+                }
             failure = Failure(
                 error == .notPermitted ? .noPermission : .unavailable,
-                "cannot listen for \(listener): \(error). Stop the program that has the address, or change the setting."
-            )
+                "cannot listen on \(address) for \(listener): \(error). \(advice)")
             stop("cannot_listen")
         }
         node.start()
