@@ -37,6 +37,7 @@ import Testing
         let home = try NodeHome()
         for words in [
             ["run", "--fast"], ["fly"], ["peers", "--protocol"], ["connect"], ["ban", "1.2.3.4", "--for", "x"],
+            ["run", "other.json"], ["status", "extra"], ["-c", "x", "status"],
         ] {
             let result = try await home.command(words)
             #expect(result.exit == .status(64), "\(words): \(result.complaints)")
