@@ -31,7 +31,10 @@ final class NodeCommands {
         case "unban": answer(unban(command.arguments))
         case "events": events(command.arguments, Key(host: ObjectIdentifier(host), id: id), answer)
         case "log-level": answer(setLevel(command.arguments))
-        case "withdraw": withdraw(Key(host: ObjectIdentifier(host), id: id))
+        case "withdraw":
+            withdraw(Key(host: ObjectIdentifier(host), id: id))
+            // A client that sends the word by itself is not left waiting; who withdrew listens no more.
+            answer(Reply([]))
         default: answer(Reply([], .refused("the node has no command \(command.name)")))
         }
     }
@@ -92,7 +95,7 @@ final class NodeCommands {
         guard let target = arguments.string("peer") else {
             return answer(Reply([], .refused("ban needs a peer ID, an address or a block such as 192.0.2.0/24")))
         }
-        let seconds = arguments.int("seconds") ?? 24 * 3600
+        let seconds = arguments["seconds"] == nil ? 24 * 3600 : arguments.int("seconds") ?? 0
         guard (1...Self.longestBan).contains(seconds) else {
             return answer(Reply([], .refused("a ban lasts 1 second to 10 years")))
         }
@@ -182,11 +185,15 @@ final class NodeCommands {
         guard let level = arguments.string("level").flatMap({ LogLevel(name: $0) }) else {
             return Reply([], .refused("levels are error, warn, info, debug, trace"))
         }
+        let seconds = arguments.int("seconds")
+        guard arguments["seconds"] == nil || seconds ?? 0 > 0 else {
+            return Reply([], .refused("a level holds for some seconds, or without `seconds` for good"))
+        }
         let before = node.runtime.log.level(category)
         let earlier = returns.removeValue(forKey: category)
         earlier?.timer.close()
         apply(level, category)
-        if let seconds = arguments.int("seconds"), seconds > 0 {
+        if let seconds {
             let lasting = earlier?.level ?? before
             let timer = Timer(node.runtime.loop)
             timer.unreference()

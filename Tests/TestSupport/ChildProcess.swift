@@ -1,6 +1,5 @@
 internal import Foundation
 internal import Glibc
-internal import Synchronization
 
 /// How a program ended.
 public enum Exit: Hashable, Sendable {

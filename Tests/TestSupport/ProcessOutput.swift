@@ -1,6 +1,5 @@
 internal import Foundation
 internal import Glibc
-internal import Synchronization
 
 /// What a program says and how it ends, and who waits for that.
 final class ProcessOutput: Sendable {
@@ -21,7 +20,7 @@ final class ProcessOutput: Sendable {
 
     private let name: String
     private let identifier: pid_t
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let queue: DispatchQueue
 
     init(_ name: String, _ identifier: pid_t) {

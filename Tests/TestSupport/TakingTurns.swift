@@ -1,4 +1,3 @@
-internal import Synchronization
 public import Testing
 
 /// Tests that take turns with all others of their kind, so that times which are measured are those of the program and
@@ -19,10 +18,10 @@ public struct TakingTurns: TestTrait, SuiteTrait, TestScoping {
         static let programs = Queue(places: 4)
         static let computing = Queue(places: 1)
 
-        private let places: Mutex<Places>
+        private let places: Locked<Places>
 
         private init(places: Int) {
-            self.places = Mutex(Places(free: places))
+            self.places = Locked(Places(free: places))
         }
 
         func enter() async {

@@ -71,7 +71,7 @@ enum Program {
             return "  \(head)\(String(repeating: " ", count: width + 3 - head.count))\(command.summary)"
         }
         return
-            "peernode \(Node.version): one network node, five peer protocols\n\nusage: peernode COMMAND [OPTION]…\n\n"
+            "peernode \(Node.version): one network node for several peer protocols\n\nusage: peernode COMMAND [OPTION]…\n\n"
             + lines.joined(separator: "\n") + "\n\npeernode COMMAND --help tells more."
     }
 
