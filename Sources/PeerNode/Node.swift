@@ -21,6 +21,8 @@ public final class Node {
 
     /// The settings in force.
     private(set) var configuration: EffectiveConfiguration
+    /// What was in the file at the start: of settings that need a restart, these are in force.
+    private let started: EffectiveConfiguration
     let startedAt: Instant
     private(set) var sections: [Section] = []
     private var commands: NodeCommands?
@@ -58,6 +60,7 @@ public final class Node {
         self.identity = identity
         self.descriptors = descriptors
         self.startedAt = loop.instant
+        started = configuration
         let rows = try RowStore(loop: loop, path: directory.path(of: "peernode.sqlite")) { notice in
             log.write(notice.record, category: "node", at: loop.wallClock)
         }
@@ -183,7 +186,8 @@ public final class Node {
     public func reload(_ new: EffectiveConfiguration) {
         notify("RELOADING=1\nMONOTONIC_USEC=\(runtime.loop.instant.nanoseconds / 1000)")
         let changes = configuration.changes(to: new)
-        var needRestart = Set(changes.filter { !$0.isLive }.map(\.pointer.description))
+        // What was changed and changed back is in force, whatever lay between.
+        var needRestart = Set(started.changes(to: new).filter { !$0.isLive }.map(\.pointer.description))
         for section in Protocols.all {
             let running = sections.filter { $0.name == section.name }
             for (record, section) in zip(new.sections(of: section), running) {

@@ -71,7 +71,23 @@ import Testing
 
         node.signal(SIGHUP)
         let again = try await node.waitFor("config_reloaded", after: reloaded)
-        #expect(again["changed"] == "0")
+        #expect(again["changed"] == "0" && again.record.list("needRestart") == ["/ddrp/bookCapacity"])
+
+        // Changed back, it is what is in force.
+        try home.configure(ddrp: ["targetOutbound": 8])
+        node.signal(SIGHUP)
+        let back = try await node.waitFor("config_reloaded", after: again)
+        #expect(back["changed"] == "3" && back.record.list("needRestart") == [])
+    }
+
+    @Test func `a level that silences the log is told before it does`() async throws {
+        let home = try NodeHome()
+        let node = try await home.startListening()
+        try home.configure(["log": .record(["level": "warn"])], ddrp: ["bookCapacity": 5000])
+        node.signal(SIGHUP)
+        try await node.waitFor("config_reloaded")
+        #expect(node.lines.of("setting_changed").count == 2)
+        #expect(node.lines.of("setting_changed").contains { $0["level"] == "warn" })
     }
 
     @Test func `a wrong file is refused as a whole at SIGHUP, and the node goes on`() async throws {
