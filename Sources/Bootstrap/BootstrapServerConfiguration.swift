@@ -88,7 +88,10 @@ extension BootstrapServer.Configuration {
 
     private static let probing = [
         seconds("probeIntervalSeconds", 60, "Pause between TCP probes of an entry that never renews."),
-        seconds("probeTimeoutSeconds", 5, "How long a TCP probe waits for an answer."),
+        Setting(
+            // One INIT may lead to one SYN at most: the system sends another after a second.
+            "probeTimeoutSeconds", .number(0.1...60), standard: 0.9, isLive: true,
+            "How long a TCP probe waits for an answer."),
         live("maxProbeFailures", 1...255, 2, "Failed probes in a row after which an entry is removed."),
         live("maxProbesPerSecond", 1...1_000_000, 50, "TCP probes in a second."),
         seconds("probeAddressIntervalSeconds", 10, "Pause between TCP probes of one address."),

@@ -97,6 +97,7 @@ import Testing
 
     @Test func `after stop it is silent, and its probes are cut`() {
         var stage = ServerStage()
+        #expect(stage.reconfigure(["probeTimeoutSeconds": 5]).isEmpty)
         stage.silent = [peer(0)]
         stage.ask(peer(0))
         stage.advance(.seconds(2))

@@ -34,6 +34,7 @@ struct Descriptor: ~Copyable, Sendable {
         // No more is reserved than the file can give.
         let size = try status().size
         let wanted = Int(clamping: min(UInt64(clamping: count), size > offset ? size - offset : 0))
+        guard wanted > 0 else { return Bytes() }
         return Bytes(
             try unsafe [UInt8](unsafeUninitializedCapacity: wanted) { (buffer, done) throws(SystemError) in
                 while done < wanted {
