@@ -47,7 +47,7 @@ import Testing
             ["--offer", "127.9.\(round).\(number)@" + String(repeating: "\(100 + number)0", count: 16)]
         }
         let peer = try Python.start(
-            "ddrp_peer.py", ["--seconds", "30", "--listen", "\(teller):\(NodeHome.port)"] + offers, name: "teller")
+            "ddrp_peer.py", ["--seconds", "200", "--listen", "\(teller):\(NodeHome.port)"] + offers, name: "teller")
         try await peer.waitFor("listening")
         try home.configure(ddrp: ["seeds": [.string(teller)]])
         let node = try home.start()

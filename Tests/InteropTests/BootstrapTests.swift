@@ -50,7 +50,7 @@ import Testing
         let identity = try await stranger.waitFor("listening")["id"]
         let server = try Python.start(
             "bootstrap_client.py",
-            ["--serve", place, "--seconds", "30", "--entry", "77@\(told):\(NodeHome.port)"], name: "server")
+            ["--serve", place, "--seconds", "200", "--entry", "77@\(told):\(NodeHome.port)"], name: "server")
         try await server.waitFor("listening")
         let home = try NodeHome(ddrp: ["bootstrapServers": [.string(place)]])
         let node = try home.start()
@@ -72,7 +72,7 @@ import Testing
         let home = try NodeHome(["log": .record(["level": "debug"])], ddrp: ["bootstrapServers": [.string(place)]])
         let node = try await home.startListening()
         try await node.waitUntil("three questions") { $0.of("bootstrap_asked").count >= 3 }
-        let server = try Python.start("bootstrap_client.py", ["--serve", place, "--seconds", "60"], name: "server")
+        let server = try Python.start("bootstrap_client.py", ["--serve", place, "--seconds", "200"], name: "server")
         try await node.waitFor("bootstrap_populated", within: .seconds(40))
         try await server.waitFor("init")
     }

@@ -27,7 +27,7 @@ public final class ChildProcess: Sendable {
     /// Starts `program`, an absolute path. `life` is how long it may live.
     public init(
         _ program: String, _ arguments: [String], name: String, environment: [String: String] = [:],
-        life: Duration = .seconds(120)
+        life: Duration = .seconds(240)
     ) throws {
         let (standard, errors) = (try Channel(), try Channel())
         var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PEERNODE__") }

@@ -56,7 +56,7 @@ public final class NodeHome: Sendable {
     }
 
     /// Starts the node.
-    public func start(environment: [String: String] = [:], life: Duration = .seconds(120)) throws -> ChildProcess {
+    public func start(environment: [String: String] = [:], life: Duration = .seconds(240)) throws -> ChildProcess {
         try ChildProcess(
             Program.path, ["run", "--config", configuration], name: name, environment: environment, life: life)
     }

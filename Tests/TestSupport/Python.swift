@@ -17,8 +17,8 @@ public enum Python {
         try ChildProcess("/usr/bin/env", ["python3", "\(folder)/\(program)"] + arguments, name: name)
     }
 
-    /// Starts a DDRP peer, which ends by itself after a minute.
+    /// Starts a DDRP peer, which ends by itself after some minutes.
     public static func peer(_ arguments: String..., name: String = "python peer") throws -> ChildProcess {
-        try start("ddrp_peer.py", ["--seconds", "60", "--standard-port", "\(NodeHome.port)"] + arguments, name: name)
+        try start("ddrp_peer.py", ["--seconds", "200", "--standard-port", "\(NodeHome.port)"] + arguments, name: name)
     }
 }
