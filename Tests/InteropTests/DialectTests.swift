@@ -92,7 +92,10 @@ import Testing
             let offers = (1...3).map { "\(Loopback.next())@\(String(repeating: "\($0)7", count: 32))" }
             let neighbour = try Python.start(
                 "ddrp_peer.py",
-                ["--seconds", "200", "--listen", "\(teller):\(NodeHome.port)", "--dialect", dialect, "--layout", layout]
+                [
+                    "--seconds", "200", "--listen", "\(teller):\(NodeHome.port)", "--dialect", dialect, "--layout",
+                    layout,
+                ]
                     + offers.flatMap { ["--offer", $0] }, name: "neighbour")
             try await neighbour.waitFor("listening")
             let node = try await NodeHome(ddrp: ["seeds": [.string(teller)]]).startListening()
