@@ -13,8 +13,12 @@ struct Denials {
 
     private var blocks: [IPPrefix: Instant] = [:]
 
+    mutating func removeEnded(at now: Instant) {
+        blocks = blocks.filter { $0.value > now }
+    }
+
     mutating func add(_ prefix: IPPrefix, until end: Instant, at now: Instant) {
-        if blocks.count >= Self.capacity { blocks = blocks.filter { $0.value > now } }
+        if blocks.count >= Self.capacity { removeEnded(at: now) }
         guard blocks.count < Self.capacity else { return }
         blocks[prefix] = end
     }

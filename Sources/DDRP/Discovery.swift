@@ -12,8 +12,21 @@ struct Exchange {
     /// asked.
     static let firstRound: Duration = .seconds(11)
 
+    /// Peers of which it is known when they were last answered, whatever their connections.
+    private static let capacity = 4096
+
     /// When we may look for somebody to ask again, outside of the rounds.
     var nextSearch = Instant(nanoseconds: .min)
+    private var answered: [Bytes32: Instant] = [:]
+
+    /// Whether a PeerReq of `peer` is answered: not within `pause` of the last answer.
+    mutating func takeAnswer(for peer: Bytes32, pause: Duration, at now: Instant) -> Bool {
+        if let last = answered[peer], now - last < pause { return false }
+        if answered.count >= Self.capacity { answered = answered.filter { now - $0.value < pause } }
+        guard answered.count < Self.capacity else { return false }
+        answered[peer] = now
+        return true
+    }
 }
 
 // MARK: - Asking (PIP-5, DDRP section 11)
@@ -77,11 +90,10 @@ extension DDRP {
     mutating func answerPeers(
         _ connection: ConnectionID, _ link: Link, at now: Moment, into effects: inout Effects
     ) {
-        if let answered = link.answered, now.instant - answered < configuration.peerResponseInterval {
+        guard exchange.takeAnswer(for: link.peer, pause: configuration.peerResponseInterval, at: now.instant) else {
             counters.ignoredPeerReqs += 1
             return
         }
-        links[connection]?.answered = now.instant
         let port = configuration.standardPort
         let (asker, ourselves, denials) = (link.peer, identity.peerID, denials)
         let entries = book.sample(

@@ -43,8 +43,6 @@ struct Link {
     var asked: Instant?
     /// Whether an answer to that is awaited.
     var awaitsPeers = false
-    /// When we last answered a PeerReq.
-    var answered: Instant?
 
     init(
         peer: Bytes32, direction: Direction, dialect: Dialect, agent: Bytes, remote: SocketAddress,

@@ -67,6 +67,7 @@ extension DDRP {
             if let address = links[connection]?.listens { book.seen(address, at: now) }
         }
         book.expire(at: now)
+        denials.removeEnded(at: now.instant)
         life.needsSettling = true
     }
 }

@@ -123,6 +123,20 @@ import Testing
         #expect(stage(.interfaces([IPAddress(192, 0, 2, 2)])).dials.count == 1)
     }
 
+    @Test func `a peer that comes back is not answered more often`() {
+        var stage = CoreStage.ready()
+        var answers = 0
+        for _ in 0..<5 {
+            var guest = Guest(2)
+            let (connection, _) = stage.open(inbound: &guest)
+            let effects = stage(.received(guest.seal(.peerReq, at: stage.timestamp), on: connection))
+            answers += effects.messages(on: connection).count { if case .peerRes = $0 { true } else { false } }
+            stage(.closed(connection, .closedByPeer, Traffic()))
+            stage.wait(.seconds(2))
+        }
+        #expect(answers == 1)
+    }
+
     @Test func `the address of a seed is never banned`() {
         var stage = ready()
         var bans: [IPPrefix] = []
