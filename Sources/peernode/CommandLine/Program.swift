@@ -71,8 +71,8 @@ enum Program {
             return "  \(head)\(String(repeating: " ", count: width + 3 - head.count))\(command.summary)"
         }
         return
-            "peernode \(Node.version): one network node for several peer protocols\n\nusage: peernode COMMAND [OPTION]…\n\n"
-            + lines.joined(separator: "\n") + "\n\npeernode COMMAND --help tells more."
+            "peernode \(Node.version): one network node for several peer protocols\n\n"
+            + "usage: peernode COMMAND [OPTION]…\n\n" + lines.joined(separator: "\n") + "\n\npeernode COMMAND --help tells more."
     }
 
     private static func help(_ command: Subcommand) -> String {
