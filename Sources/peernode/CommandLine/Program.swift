@@ -72,7 +72,8 @@ enum Program {
         }
         return
             "peernode \(Node.version): one network node for several peer protocols\n\n"
-            + "usage: peernode COMMAND [OPTION]…\n\n" + lines.joined(separator: "\n") + "\n\npeernode COMMAND --help tells more."
+            + "usage: peernode COMMAND [OPTION]…\n\n"
+            + lines.joined(separator: "\n") + "\n\npeernode COMMAND --help tells more."
     }
 
     private static func help(_ command: Subcommand) -> String {
