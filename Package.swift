@@ -62,6 +62,7 @@ let package = Package(
         // The protocols: cores.
         target("Bootstrap", ["PeerCore", "PeerCrypto"]),
         target("DDRP", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap"]),
+        target("Gossip", ["PeerCore", "PeerCrypto", "Bootstrap"]),
         target("Admin", ["PeerCore", "PeerJSON"]),
 
         // What carries out effects: on libuv, and in virtual time.
@@ -72,15 +73,19 @@ let package = Package(
         // The program.
         target(
             "PeerNode",
-            ["PeerCore", "PeerCrypto", "PeerJSON", "PeerRuntime", "UV", "Admin", "AddressBook", "Bootstrap", "DDRP"]),
+            [
+                "PeerCore", "PeerCrypto", "PeerJSON", "PeerRuntime", "UV", "Admin", "AddressBook", "Bootstrap", "DDRP",
+                "Gossip",
+            ]),
         program(
             "peernode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime", "UV", "CLinux"],
             linking: [selfContained]),
 
         // Developers' programs.
-        program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP"]),
+        program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP", "Gossip"]),
         program(
-            "peernode-fuzz", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "Admin", "Bootstrap", "DDRP"],
+            "peernode-fuzz",
+            ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "Admin", "Bootstrap", "DDRP", "Gossip"],
             settings: strict),
         // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
         .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
@@ -101,6 +106,8 @@ let package = Package(
         tests(
             "DDRPTests", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "TestSupport"],
             excluding: ["Vectors"]),
+        tests(
+            "GossipTests", ["PeerCore", "PeerCrypto", "Bootstrap", "Gossip", "TestSupport"], excluding: ["Vectors"]),
         tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
         tests("UVTests", ["PeerCore", "UV"]),
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV", "CLinux", "TestSupport"]),

@@ -160,7 +160,8 @@ public struct PeerAddress: Hashable, Sendable {
         self.address = address
     }
 
-    fileprivate init(decoding datagram: Bytes, at offset: Int) {
+    /// The entry at `offset` of a message, `octets` long.
+    public init(decoding datagram: Bytes, at offset: Int) {
         id = datagram.uint16(at: offset)
         let ip = IPAddress(octets: datagram.slice(offset + 4..<offset + Self.octets))
         address = SocketAddress(ip, datagram.uint16(at: offset + 2))
@@ -176,7 +177,7 @@ public struct PeerAddress: Hashable, Sendable {
 }
 
 /// Whether a peer can have that ID: 1 to 65534 (gossip section 5.1).
-func isPeerID(_ id: UInt16) -> Bool { id != 0 && id != .max }
+public func isPeerID(_ id: UInt16) -> Bool { id != 0 && id != .max }
 
 extension Bytes {
     @inline(__always)

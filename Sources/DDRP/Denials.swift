@@ -1,10 +1,5 @@
 internal import PeerCore
 
-extension Instant {
-    /// Later than any other.
-    static let never = Instant(nanoseconds: .max)
-}
-
 /// Blocks of addresses that are neither dialled nor told to others: the host keeps them away, and dialling them would
 /// only fail.
 struct Denials {

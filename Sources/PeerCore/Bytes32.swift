@@ -1,6 +1,7 @@
 /// Exactly 32 octets: a hash, a nonce, a key, a peer ID. Four words, so that it is a cheap dictionary key.
 public struct Bytes32: Hashable, Sendable {
-    @usableFromInline let word0, word1, word2, word3: UInt64
+    /// The octets as four numbers, most significant octet first.
+    public let word0, word1, word2, word3: UInt64
 
     @inlinable init(words word0: UInt64, _ word1: UInt64, _ word2: UInt64, _ word3: UInt64) {
         (self.word0, self.word1, self.word2, self.word3) = (word0, word1, word2, word3)

@@ -23,6 +23,10 @@ public enum Effect: Hashable, Sendable {
     case sendFile(FileName, offset: UInt64, count: UInt64, on: ConnectionID)
     /// Let the next octets of the connection become a file.
     case receiveFile(FileReception, from: ConnectionID)
+    /// Do not read it until `release`: the other side is slowed, for the sake of others that do not keep up.
+    case hold(ConnectionID)
+    /// Read it again.
+    case release(ConnectionID)
     /// After everything queued: end our side, wait a short time for the other side's end, close.
     case finish(ConnectionID)
     /// Close now, with a reset. `closed` follows with this reason.

@@ -27,7 +27,9 @@ public enum Input: Hashable, Sendable {
     case connected(ConnectionID, local: SocketAddress, remote: SocketAddress)
     /// Octets came.
     case received(Bytes, on: ConnectionID)
-    /// What waited to be sent has gone below the low mark: there is room for more.
+    /// The other side does not take what we send: more than the low mark waits. What can wait should, until `drained`.
+    case stalled(ConnectionID)
+    /// After `stalled`, or when more than the high mark waited: less than the low mark is left, there is room for more.
     case drained(ConnectionID)
     /// The other side has sent all that it will send.
     case ended(ConnectionID)

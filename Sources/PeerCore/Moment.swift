@@ -8,6 +8,9 @@ public struct Instant: Hashable, Comparable, Sendable {
         self.nanoseconds = nanoseconds
     }
 
+    /// Later than everything.
+    public static let never = Instant(nanoseconds: .max)
+
     /// Earlier is less.
     public static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
 

@@ -71,7 +71,8 @@ final class NodeCommands {
             var reasons: [String] = []
             if status.bool("listening") == false { reasons.append("it does not listen") }
             if status.bool("bookRecalled") == false { reasons.append("its address book is not loaded yet") }
-            if section.hasPeers, !isYoung, status.int("peers") == 0 { reasons.append("it has no peers") }
+            let expectsPeers = section.hasPeers && status.bool("expectsPeers") ?? true
+            if expectsPeers, !isYoung, status.int("peers") == 0 { reasons.append("it has no peers") }
             return reasons.map { "\(section.title): \($0)" }
         }
     }

@@ -1,5 +1,6 @@
 internal import Bootstrap
 internal import DDRP
+internal import Gossip
 internal import PeerCore
 internal import PeerRuntime
 internal import UV
@@ -13,6 +14,9 @@ public enum Protocols {
         },
         ProtocolEntry("ddrp", hasPeers: true) { configuration, node in
             DDRP(configuration, identity: node.identity, agent: "peernode/\(Node.version)", seed: systemRandom())
+        },
+        ProtocolEntry("gossip", hasPeers: true) { configuration, _ in
+            Gossip(configuration, seed: systemRandom())
         },
     ]
 

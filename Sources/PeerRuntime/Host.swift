@@ -79,6 +79,9 @@ public final class Host {
         if queue.isEmpty { armTimer() } else { drain() }
     }
 
+    /// Whether an input would be handled at once.
+    var isIdle: Bool { !isDraining && queue.isEmpty }
+
     private func enqueue(_ input: Input) {
         queue.append(input)
         drain()
@@ -189,6 +192,8 @@ extension Host {
         case .send(let bytes, let id): streams[id]?.send(bytes)
         case .sendFile(let file, let offset, let count, let id): sendFile(file, offset: offset, count: count, on: id)
         case .receiveFile(let reception, let id): receiveFile(reception, from: id)
+        case .hold(let id): streams[id]?.pause(.held)
+        case .release(let id): streams[id]?.resume(.held)
         case .finish(let id): streams[id]?.finish()
         case .abort(let id, let reason): abort(id, reason)
         case .sendDatagram(let bytes, let listener, let address): sendDatagram(bytes, from: listener, to: address)

@@ -13,6 +13,8 @@ extension Process {
         case .sendFile(let file, let offset, let count, let connection):
             send(FileSending(file, offset: offset, count: count), on: connection, seat)
         case .receiveFile(let plan, let connection): receive(plan, from: connection, seat)
+        case .hold(let connection): opened(connection, seat)?.hold()
+        case .release(let connection): opened(connection, seat)?.release()
         case .finish(let connection): opened(connection, seat)?.finish()
         case .abort(let connection, let reason): seat.connections[connection]?.close(reason, resetting: true)
         case .sendDatagram(let bytes, let listener, let address):

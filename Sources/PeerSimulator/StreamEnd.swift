@@ -59,6 +59,10 @@ final class StreamEnd {
     var inFlight = 0
     var isUnsent = false
     var isAboveHigh = false
+    /// The core was told that it should wait.
+    var isToldStalled = false
+    /// The core does not want it to be read.
+    var isHeld = false
     var isFinishing = false
     var hasSentEnd = false
     /// A file could not be sent whole, when the core had already ended the stream.

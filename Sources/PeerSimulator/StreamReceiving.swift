@@ -9,7 +9,19 @@ extension StreamEnd {
     var canRead: Bool {
         guard phase == .open, let first = arrived.first else { return false }
         if case .open = first { return true }
-        return isFinishing || !(isAboveHigh || reception?.isStoring ?? false)
+        return isFinishing || !(isHeld || isAboveHigh || reception?.isStoring ?? false)
+    }
+
+    /// Leaves what has arrived where it is.
+    func hold() {
+        isHeld = true
+    }
+
+    /// Reads again.
+    func release() {
+        guard isHeld else { return }
+        isHeld = false
+        owner.wake(self)
     }
 
     /// Reads once.

@@ -27,10 +27,13 @@ extension StreamEnd {
     func flush() {
         guard phase == .open else { return }
         write()
-        if isAboveHigh, waitingOctets < owner.limits.low {
-            isAboveHigh = false
+        if isAboveHigh || isToldStalled, waitingOctets < owner.limits.low {
+            (isAboveHigh, isToldStalled) = (false, false)
             owner.enqueue(.drained(connection), about: self)
             owner.wake(self)
+        } else if waitingOctets > owner.limits.low, !isToldStalled, !isFinishing {
+            isToldStalled = true
+            owner.enqueue(.stalled(connection), about: self)
         }
         if isFinishing, !hasSentEnd { endSending() }
     }

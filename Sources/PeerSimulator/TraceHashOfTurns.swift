@@ -28,6 +28,7 @@ extension Input: Traceable {
         case .command(let id, let command): hash.add(case: 20, id, command)
         case .cancelled(let id): hash.add(case: 21, id)
         case .answered(let id, let reply): hash.add(case: 22, id, reply)
+        case .stalled(let connection): hash.add(case: 23, connection)
         }
     }
 }
@@ -56,6 +57,8 @@ extension Effect: Traceable {
         case .reply(let id, let reply): hash.add(case: 117, id, reply)
         case .ask(let id, let name, let command): hash.add(case: 118, id, name, command)
         case .withdraw(let id): hash.add(case: 119, id)
+        case .hold(let connection): hash.add(case: 121, connection)
+        case .release(let connection): hash.add(case: 122, connection)
         case .log(let record): hash.add(case: 120, record.level.rawValue, record.event, record.fields, record.message)
         }
     }

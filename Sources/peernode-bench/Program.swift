@@ -19,6 +19,7 @@ enum Program {
 
     static let jobs: [Job] = [
         frameJob, codecJob, handshakeJob, envelopeJob, bootstrapJob, joinJob, idleJob, detectJob, memoryJob, startJob,
+        gossipJob,
     ]
 
     /// What this program starts of itself in processes of their own.

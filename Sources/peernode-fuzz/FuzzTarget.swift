@@ -8,6 +8,12 @@ enum FuzzTarget: String, CaseIterable {
     case ddrp
     /// A script for the bootstrap server and for the bootstrap client.
     case bootstrap
+    /// A script for a whole Gossip core in virtual time, most of it local programs.
+    case gossipAPI = "gossip-api"
+    /// The same, most of it peers.
+    case gossipLink = "gossip-link"
+    /// The same, most of it datagrams.
+    case gossipDatagram = "gossip-datagram"
     /// A script for the operator's interface.
     case admin
     /// A configuration file, and after an octet 0 the lines of an environment.
@@ -22,6 +28,9 @@ enum FuzzTarget: String, CaseIterable {
         case .envelope: try checkEnvelopes(input)
         case .ddrp: try DDRPScript.run(input)
         case .bootstrap: try checkBootstrap(input)
+        case .gossipAPI: try GossipScript.run(input, .api)
+        case .gossipLink: try GossipScript.run(input, .link)
+        case .gossipDatagram: try GossipScript.run(input, .datagram)
         case .admin: try AdminScript.run(input)
         case .configuration: try checkConfiguration(input)
         }

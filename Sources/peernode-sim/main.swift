@@ -5,6 +5,7 @@ let scenarios: [String: (Options) throws -> Void] = [
     "echo": echo,
     "ddrp": ddrp,
     "partition": partition,
+    "gossip": gossip,
 ]
 
 exit(runScenario(CommandLine.arguments, scenarios))

@@ -12,6 +12,15 @@ public enum Python {
         return places.contains { FileManager.default.isExecutableFile(atPath: "\($0)/python3") }
     }()
 
+    /// The checked-in vector file of a test target and, when there is one, that of the folder with other values which
+    /// PEERNODE_VECTORS names.
+    public static func vectorFiles(_ target: String, _ name: String) -> [String] {
+        let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        let other = ProcessInfo.processInfo.environment["PEERNODE_VECTORS"].map { "\($0)/\(name)" }
+        let checkedIn = tests.appending(path: "\(target)/Vectors/\(name)").path
+        return [checkedIn] + [other].compactMap(\.self).filter(FileManager.default.fileExists)
+    }
+
     /// Starts one of its programs.
     public static func start(_ program: String, _ arguments: [String], name: String) throws -> ChildProcess {
         try ChildProcess("/usr/bin/env", ["python3", "\(folder)/\(program)"] + arguments, name: name)

@@ -144,6 +144,8 @@ extension Player {
         case .changed(_, let paths): changed.isSuperset(of: paths)
         // A machine that is busy with other tests is late now and then.
         case .resumed: true
+        // How much the system takes differs from run to run.
+        case .stalled: true
         default: false
         }
     }
@@ -225,7 +227,7 @@ extension Input {
 
     fileprivate func isAbout(_ other: Input) -> Bool {
         switch (self, other) {
-        case (.changed, .changed), (.resumed, .resumed): true
+        case (.changed, .changed), (.resumed, .resumed), (.stalled, .stalled): true
         default: false
         }
     }

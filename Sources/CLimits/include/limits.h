@@ -76,3 +76,56 @@ limits_boot_result limits_boot_register(limits_boot_loader *loader, unsigned fir
 /// Renews the first `hosts` hosts in turn for a time, `window` requests under way, `degree` entries wanted.
 limits_boot_result limits_boot_run(
     limits_boot_loader *loader, unsigned hosts, unsigned window, unsigned degree, uint64_t nanoseconds);
+
+// The Gossip node (gossip.md sections 1 to 4; without discovery, TTL, salt and time-outs).
+
+/// Carries items between clients of the module API (500 to 503, on `api_port`) and its links (bare ANNOUNCE both ways,
+/// on `link_port`), on one thread, until it is killed. It dials `count` neighbours at their own addresses on
+/// `link_port`, and says `linked` on standard output when it listens and all of them have answered. With `waits`, an
+/// item from a neighbour goes on when every subscriber here has called it valid, otherwise at once. Returns only on
+/// failure, with an error number.
+int limits_gossip_relay(
+    uint32_t address, uint16_t api_port, uint16_t link_port, const uint32_t *neighbours, size_t count, int waits);
+
+// The load for publish-subscribe systems: one publisher, up to 32 subscribers, each on a connection of its own.
+
+/// What the load speaks: the module API of Gossip, the text of nats-server, MQTT 3.1.1 with QoS 0, RESP of redis.
+typedef enum { LIMITS_GOSSIP, LIMITS_NATS, LIMITS_MQTT, LIMITS_REDIS } limits_wire;
+
+typedef struct limits_pubsub limits_pubsub;
+
+typedef struct {
+    /// Number of the error that ended the run early, or 0.
+    int error;
+    /// Messages sent in all, and how many of these every subscriber that counts has received.
+    uint64_t sent, delivered;
+    /// Messages that came to a subscriber once more; what came and is none of ours, or was refused.
+    uint64_t duplicates, bad;
+    /// Messages delivered in the part that is measured, and how long that took.
+    uint64_t measured, nanoseconds;
+    /// Time from when a message was due until the last subscriber had it; how late the load itself was to send (99 %).
+    double median_us, p99_us, late_us;
+} limits_pubsub_result;
+
+/// Connects a publisher of messages of `size` octets (24 at least) and `count` subscribers. The last `slow` of these do
+/// not count, and read only when limits_pubsub_blast tells how much. NULL when somebody refuses; errno tells why.
+limits_pubsub *limits_pubsub_new(
+    limits_wire wire, uint16_t port, uint32_t publisher, const uint32_t *subscribers, unsigned count, unsigned slow,
+    size_t size);
+void limits_pubsub_free(limits_pubsub *load);
+
+/// Publishes until a message has reached every subscriber that counts; gives 0, or an error number after `nanoseconds`.
+int limits_pubsub_ready(limits_pubsub *load, uint64_t nanoseconds);
+
+/// For the rate: keeps `window` messages under way (16,384 at most) that not every subscriber has. Measures for
+/// `nanoseconds` after `warm` of them, then waits for what is under way.
+limits_pubsub_result limits_pubsub_window(limits_pubsub *load, unsigned window, uint64_t warm, uint64_t nanoseconds);
+
+/// For the delay: a message when it is due, `per_second` of them, whatever comes back.
+limits_pubsub_result limits_pubsub_paced(limits_pubsub *load, unsigned per_second, uint64_t nanoseconds);
+
+/// Publishes `count` messages (4,194,304 at most) as fast as they are taken, and waits until all have come, nothing
+/// comes any more, or `nanoseconds` are over; the time ends with the last that came. Slow subscribers read `slow_rate`
+/// octets a second each.
+limits_pubsub_result limits_pubsub_blast(
+    limits_pubsub *load, uint64_t count, uint64_t slow_rate, uint64_t nanoseconds);

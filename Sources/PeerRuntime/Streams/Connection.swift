@@ -25,6 +25,8 @@ final class Connection {
         static let storing = Pause(rawValue: 2)
         /// The node's download rate is used up.
         static let rate = Pause(rawValue: 4)
+        /// The core wants it so.
+        static let held = Pause(rawValue: 8)
     }
 
     private enum Outgoing {
@@ -64,6 +66,8 @@ final class Connection {
     /// Octets that wait to be sent.
     private(set) var queuedBytes = 0
     private var isStalled = false
+    /// The core was told that it should wait.
+    private var isToldStalled = false
     private var finishTimer: Timer?
 
     /// How long the other side may take to end after us.
@@ -113,10 +117,24 @@ final class Connection {
         }
         // After our own end nobody wants to know; reading on lets the other side end in order.
         guard state == .open else { return }
-        guard let reception else { return owner.deliver(.received(bytes, on: id)) }
-        reception.take(bytes)
+        var offset = 0
+        // What a piece leads to is on its way while the next one is worked off, so that nodes in a row work at the same
+        // time.
+        while offset < bytes.count, state == .open, reception == nil {
+            // What has to wait in the queue is not cut: it may be a file's by then.
+            let end = owner.isIdle ? min(offset + Self.pieceBytes, bytes.count) : bytes.count
+            owner.deliver(.received(bytes.slice(offset..<end), on: id))
+            offset = end
+        }
+        // A piece may have made a file of what follows it.
+        guard offset < bytes.count, state == .open, let reception else { return }
+        reception.take(bytes.dropping(offset))
         if reception.isBehind { pause(.storing) }
     }
+
+    /// Octets in one input, and octets that go out at once instead of at the end of the turn: a write costs less than
+    /// a tenth of what a core does with so many octets of small messages.
+    private static let pieceBytes = 16 << 10
 
     private func ended() {
         hasEnded = true
@@ -148,12 +166,10 @@ final class Connection {
     private func grow(by octets: Int) {
         queuedBytes += octets
         owner.buffered(octets)
-        if !isStalled { owner.wantsFlush(self) }
-        if queuedBytes > marks.hard {
-            close(.tooSlow)
-        } else if queuedBytes > marks.high, !pauses.contains(.sending) {
-            pause(.sending)
-        }
+        if queuedBytes > marks.hard { return close(.tooSlow) }
+        if queuedBytes > marks.high, !pauses.contains(.sending) { pause(.sending) }
+        guard !isStalled else { return tellStalled() }
+        if queuedBytes >= Self.pieceBytes / 2 { flush() } else { owner.wantsFlush(self) }
     }
 
     /// Writes what the system takes; called once a turn, and when there is room again.
@@ -167,8 +183,8 @@ final class Connection {
                     isProgress = try flushBytes()
                 }
                 guard isProgress else {
-                    guard owner.uploadAllowance > 0 else { return owner.waitForRate(self) }
-                    return try stall()
+                    if owner.uploadAllowance > 0 { try stall() } else { owner.waitForRate(self) }
+                    return tellStalled()
                 }
             } catch let error as UVError {
                 return close(error.closeReason)
@@ -228,6 +244,12 @@ final class Connection {
         }
     }
 
+    private func tellStalled() {
+        guard state == .open, !isToldStalled, queuedBytes > marks.low else { return }
+        isToldStalled = true
+        owner.deliver(.stalled(id))
+    }
+
     private func stall() throws {
         isStalled = true
         if case .file(let file)? = queueHead < queue.count ? queue[queueHead] : nil, file.isOpening { return }
@@ -259,7 +281,8 @@ final class Connection {
     private func shrink(by octets: Int) {
         queuedBytes -= octets
         owner.buffered(-octets)
-        guard queuedBytes < marks.low, pauses.contains(.sending) else { return }
+        guard queuedBytes < marks.low, isToldStalled || pauses.contains(.sending) else { return }
+        isToldStalled = false
         resume(.sending)
         if state == .open { owner.deliver(.drained(id)) }
     }
@@ -342,6 +365,8 @@ final class Connection {
 protocol ConnectionOwner: AnyObject {
     /// Hands an input to the core.
     func deliver(_ input: Input)
+    /// Whether the core would hear an input at once.
+    var isIdle: Bool { get }
     /// Calls `flush()` of the connection at the end of the turn.
     func wantsFlush(_ connection: Connection)
     /// Octets went over a connection.

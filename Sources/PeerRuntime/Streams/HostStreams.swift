@@ -216,11 +216,18 @@ extension Host: ConnectionOwner {
 
     /// Writes what waits on the connections of the turn.
     public func flush() {
-        guard !streams.waitingForFlush.isEmpty else { return }
-        let waiting = streams.waitingForFlush
-        streams.waitingForFlush = []
-        for connection in waiting { connection.flush() }
+        // A core that hears of room may send more at once.
+        for _ in 0..<Self.flushesAtOnce {
+            guard !streams.waitingForFlush.isEmpty else { return }
+            let waiting = streams.waitingForFlush
+            streams.waitingForFlush = []
+            for connection in waiting { connection.flush() }
+        }
+        if !streams.waitingForFlush.isEmpty { runtime.continueLater(self) }
     }
+
+    /// So often in a row; then others get their turn.
+    private static let flushesAtOnce = 8
 
     func buffered(_ change: Int) {
         runtime.limits.bufferedBytes += change

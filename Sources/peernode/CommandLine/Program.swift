@@ -26,7 +26,7 @@ enum Program {
     ]
 
     static let commands: [Subcommand] =
-        [runCommand, checkConfigCommand, keygenCommand, idCommand] + operatorCommands + [
+        [runCommand, checkConfigCommand, keygenCommand, idCommand] + operatorCommands + gossipCommands + [
             testbedCommand, versionCommand,
         ]
 

@@ -44,8 +44,12 @@ let peersCommand = Subcommand(
         Option("all", nil, nil, "the whole address book"),
     ]
 ) { options in
-    let name = options.value("protocol") ?? "ddrp"
-    let records = try client(options).ask("\(name).peers", ["all": .bool(options.has("all"))])
+    let names = try options.value("protocol").map { [$0] } ?? protocolsWithPeers(options)
+    let records = try names.flatMap { name in
+        try client(options).ask("\(name).peers", ["all": .bool(options.has("all"))]).map { record in
+            record["protocol"] == nil ? record.appending(["protocol": .string(name)]) : record
+        }
+    }
     guard !options.has("json") else {
         for record in records { write(record.json) }
         return .done
@@ -54,40 +58,70 @@ let peersCommand = Subcommand(
     return .done
 }
 
+/// Digits of a peer ID of DDRP, of which the first ones do.
+private let peerIDDigits = 64
+
+private let protocolOption = Option("protocol", nil, "NAME", "of this protocol; else of the first that has peers")
+
+/// The running protocols that have peers.
+private func protocolsWithPeers(_ options: Options) throws -> [String] {
+    let sections = try client(options).ask("node.status").first?.list("sections") ?? []
+    return sections.compactMap { section in
+        guard case .record(let record) = section, record["want"] != nil else { return nil }
+        return record.string("section")
+    }
+}
+
+/// The protocol whose peer is meant.
+private func peerProtocol(_ options: Options) throws -> String {
+    if let name = options.value("protocol") { return name }
+    guard let first = try protocolsWithPeers(options).first else {
+        throw Failure(.no, "this node runs no protocol with peers")
+    }
+    return first
+}
+
 /// What an operator looks for first; `--json` has the rest.
 private func peersTable(_ records: [Record]) -> Table {
-    var table = Table(["PEER", "ADDRESS", "DIRECTION", "AGENT", "UP", "LAST", "RECEIVED", "SENT"])
+    var table = Table(["PROTOCOL", "PEER", "ADDRESS", "DIRECTION", "AGENT", "UP", "LAST", "RECEIVED", "SENT"])
     for record in records {
         func text(_ name: String) -> String { record[name].map { $0 == .null ? "-" : $0.plain } ?? "-" }
         table.add([
-            String(text("peer").prefix(12)), text("address"), text("direction"), text("agent"),
+            text("protocol"), text("peer").count == peerIDDigits ? String(text("peer").prefix(12)) : text("peer"),
+            text("address"), text("direction"), text("agent"),
             record.double("seconds").map { StatusScreen.age(Int64($0)) } ?? "-",
-            record.double("lastEnvelopeSeconds").map { "\(Int64($0))s ago" } ?? "-", text("received"), text("sent"),
+            (record.double("lastEnvelopeSeconds") ?? record.double("lastMessageSeconds")).map { "\(Int64($0))s ago" }
+                ?? "-", text("received"), text("sent"),
         ])
     }
     return table
 }
 
 let pingCommand = Subcommand(
-    name: "ping", synopsis: "PEER", summary: "age of the last message of a peer, and its handshake's round trip",
-    mostArguments: 1, options: [jsonOption]
+    name: "ping", synopsis: "PEER [--protocol NAME]",
+    summary: "age of the last message of a peer, and its handshake's round trip",
+    mostArguments: 1, options: [jsonOption, protocolOption]
 ) { options in
-    try show("ddrp.ping", ["peer": .string(try argument(options, "a peer ID or address"))], options)
+    let peer = try argument(options, "a peer ID or address")
+    return try show("\(peerProtocol(options)).ping", ["peer": .string(peer)], options)
 }
 
 let connectCommand = Subcommand(
-    name: "connect", synopsis: "ADDRESS", summary: "dials an address now", mostArguments: 1, options: [jsonOption]
+    name: "connect", synopsis: "ADDRESS [--protocol NAME]", summary: "dials an address now", mostArguments: 1,
+    options: [jsonOption, protocolOption]
 ) { options in
-    try show("ddrp.connect", ["address": .string(try argument(options, "an address"))], options)
+    let address = try argument(options, "an address")
+    return try show("\(peerProtocol(options)).connect", ["address": .string(address)], options)
 }
 
 let disconnectCommand = Subcommand(
-    name: "disconnect", synopsis: "PEER", summary: "ends the connection to a peer", mostArguments: 1,
-    options: [jsonOption]
+    name: "disconnect", synopsis: "PEER [--protocol NAME]", summary: "ends the connection to a peer", mostArguments: 1,
+    options: [jsonOption, protocolOption]
 ) { options in
     let arguments: Record = ["peer": .string(try argument(options, "a peer ID or address"))]
-    if options.has("json") { return try show("ddrp.disconnect", arguments, options) }
-    for row in try client(options).ask("ddrp.disconnect", arguments) {
+    let command = "\(try peerProtocol(options)).disconnect"
+    if options.has("json") { return try show(command, arguments, options) }
+    for row in try client(options).ask(command, arguments) {
         write("disconnected \(row.string("peer") ?? "") at \(row.string("address") ?? "")")
     }
     return .done

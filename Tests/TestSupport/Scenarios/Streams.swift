@@ -76,11 +76,11 @@ extension Scenario {
             ]),
 
         Scenario(
-            "below the high mark drained does not come",
-            listen(.a, 1) + [
-                .open(to: .ip(port(1)), reading: true),
-                hear(.a, .accepted(c(1), on: listener(1), local: port(1), remote: port(0))),
-                give(.a, .send(zeros(1 << 20), on: c(1))), .hasReadOctets(1 << 20),
+            "a connection that is held is not read, and its other end hears stalled until it is released",
+            connected + [
+                give(.b, .hold(c(1))), give(.a, .send(zeros((4 << 20) - 1), on: c(1001))),
+                hear(.a, .stalled(c(1001))), give(.b, .release(c(1))),
+                hear(.a, .drained(c(1001))), hear(.b, .received(zeros((4 << 20) - 1), on: c(1))),
             ]),
 
         Scenario(

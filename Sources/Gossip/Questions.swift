@@ -1,0 +1,78 @@
+/// The open questions of one local program: which vote a message ID stands for (gossip section 3.5).
+///
+/// Message IDs are random, so an ID is its own hash: a table with linear probing.
+struct Questions {
+    private struct Entry {
+        var messageID: UInt16
+        /// The low half of the vote's number.
+        var vote: UInt32
+    }
+
+    private var table: [Entry] = []
+    private(set) var count = 0
+
+    /// The first size of the table.
+    private static let smallest = 16
+    /// Not a message ID (gossip section 3.5), so it marks a free place.
+    private static let free: UInt16 = 0
+
+    /// Enters a question under `messageID`; false when an open question has that ID already.
+    @inline(__always)
+    mutating func insert(_ messageID: UInt16, vote: UInt64, among votes: Votes) -> Bool {
+        if count * 2 >= table.count { rebuild(votes) }
+        var place = Int(messageID) & (table.count - 1)
+        while table[place].messageID != Self.free {
+            if table[place].messageID == messageID {
+                guard !votes.isOpen(whole(table[place].vote, below: votes.next)) else { return false }
+                table[place].vote = UInt32(truncatingIfNeeded: vote)
+                return true
+            }
+            place = (place + 1) & (table.count - 1)
+        }
+        table[place] = Entry(messageID: messageID, vote: UInt32(truncatingIfNeeded: vote))
+        count += 1
+        return true
+    }
+
+    /// Takes a question out; nil when there is none of that ID.
+    @inline(__always)
+    mutating func remove(_ messageID: UInt16) -> UInt32? {
+        guard !table.isEmpty, messageID != Self.free else { return nil }
+        let mask = table.count - 1
+        var hole = Int(messageID) & mask
+        while table[hole].messageID != messageID {
+            guard table[hole].messageID != Self.free else { return nil }
+            hole = (hole + 1) & mask
+        }
+        let vote = table[hole].vote
+        var other = (hole + 1) & mask
+        while table[other].messageID != Self.free {
+            let home = Int(table[other].messageID) & mask
+            if (other - home) & mask >= (other - hole) & mask {
+                table[hole] = table[other]
+                hole = other
+            }
+            other = (other + 1) & mask
+        }
+        table[hole].messageID = Self.free
+        count -= 1
+        return vote
+    }
+
+    /// The votes in which an answer is awaited.
+    var votes: [UInt32] { table.lazy.filter { $0.messageID != Self.free }.map(\.vote) }
+
+    /// Forgets questions whose vote has ended without this program's answer, and makes room.
+    private mutating func rebuild(_ votes: Votes) {
+        let live = table.filter { $0.messageID != Self.free && votes.isOpen(whole($0.vote, below: votes.next)) }
+        var size = Self.smallest
+        while size < live.count * 4 { size *= 2 }
+        table = Array(repeating: Entry(messageID: Self.free, vote: 0), count: size)
+        count = live.count
+        for entry in live {
+            var place = Int(entry.messageID) & (size - 1)
+            while table[place].messageID != Self.free { place = (place + 1) & (size - 1) }
+            table[place] = entry
+        }
+    }
+}
