@@ -115,8 +115,8 @@ let package = Package(
         tests(
             "SimulationTests",
             [
-                "PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "PeerRuntime", "PeerSimulator", "UV",
-                "TestSupport", "peernode-sim",
+                "PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "Gossip", "PeerRuntime", "PeerSimulator",
+                "UV", "TestSupport", "peernode-sim",
             ]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime"]),
         tests("FuzzTests", ["PeerCore", "PeerCrypto", "TestSupport", "peernode-fuzz"]),

@@ -17,9 +17,9 @@ final class GossipNetwork {
     /// Each node is in an IPv4 /16 of its own, as on the Internet.
     private static let firstAddress: UInt32 = 0x0b00_0001
 
-    /// `bytes` is the size of the items.
+    /// `bytes` is the size of the items, `thinking` the time in which programs judge them.
     init(
-        nodes count: Int, seed: UInt64, network: NetworkModel, bytes: Int = 100,
+        nodes count: Int, seed: UInt64, network: NetworkModel, bytes: Int = 100, thinking: Duration = .zero,
         _ change: (inout Gossip.Configuration) -> Void = { _ in }
     ) {
         simulator = Simulator(seed: seed, network: network)
@@ -41,7 +41,7 @@ final class GossipNetwork {
                     "node \(number)", at: ip,
                     cores: [
                         CoreBlueprint("gossip") { [configuration] in Gossip(configuration, seed: $0) },
-                        CoreBlueprint("program") { _ in LocalProgram(node: api) },
+                        CoreBlueprint("program") { _ in LocalProgram(node: api, thinking: thinking) },
                     ]))
         }
     }
@@ -129,50 +129,92 @@ final class GossipNetwork {
 }
 
 /// Every link takes as long as every other.
-private var evenNetwork: NetworkModel { NetworkModel(delay: .milliseconds(50) ... .milliseconds(50)) }
+private let evenDelay: Duration = .milliseconds(50)
+private var evenNetwork: NetworkModel { NetworkModel(delay: evenDelay...evenDelay) }
+
+/// Links between continents and within towns, and a wire of 20 Mbit/s at every node.
+private var unevenNetwork: NetworkModel {
+    var network = NetworkModel(delay: .milliseconds(2) ... .milliseconds(120))
+    network.bandwidth = 2_500_000
+    return network
+}
 
 /// How often items are sent beyond what is needed, how far they go, and what is left when many nodes are killed.
 func gossip(_ options: Options) throws {
-    try spread(options, "flooding", bytes: 100) { $0.lazyPush = false }
-    try spread(options, "flooding with HAVE, 8 KiB items, 100 Mbit/s", bytes: 8192, bandwidth: 12_500_000) {
-        $0.lazyPush = false
-    }
-    try spread(options, "flooding without HAVE, 8 KiB items, 100 Mbit/s", bytes: 8192, bandwidth: 12_500_000) {
+    try Spreading(options, "flooding", evenNetwork, bytes: 100) { $0.lazyPush = false }.run()
+    try Spreading(
+        options, "flooding without HAVE, 8 KiB items, 2 to 120 ms, verdict after 50 ms", unevenNetwork, bytes: 8192,
+        thinking: .milliseconds(50)
+    ) {
         $0.lazyPush = false
         $0.haveItBytes = 0
-    }
-    try spread(options, "lazy push", bytes: 100, warmUp: 300) { _ in }
+    }.run(killing: false)
+    try Spreading(
+        options, "flooding with HAVE, 8 KiB items, 2 to 120 ms, verdict after 50 ms", unevenNetwork, bytes: 8192,
+        thinking: .milliseconds(50)
+    ) {
+        $0.lazyPush = false
+    }.run(killing: false)
+    try Spreading(options, "lazy push", evenNetwork, bytes: 100, warmUp: 400) { _ in }.run()
 }
 
-/// Announces items at random nodes, after `warmUp` that do not count.
-private func spread(
-    _ options: Options, _ name: String, bytes: Int, bandwidth: Int? = nil, warmUp: Int = 20,
-    _ change: @escaping (inout Gossip.Configuration) -> Void
-) throws {
-    var network = evenNetwork
-    network.bandwidth = bandwidth
-    let gossip = GossipNetwork(nodes: options.nodes, seed: options.seed, network: network, bytes: bytes, change)
-    try gossip.simulator.run(for: .seconds(60))
-    let components = try gossip.components()
-    print(
-        "\(name): after 60 s components \(components), \(gossip.having(8)) of \(options.nodes) nodes have 8 neighbours")
-    func announce(_ items: Int) throws {
+/// One network and what it is asked.
+private struct Spreading {
+    let gossip: GossipNetwork
+    let seed: UInt64
+    let warmUp: Int
+
+    /// Items that are counted.
+    private static let items = 50
+
+    init(
+        _ options: Options, _ name: String, _ network: NetworkModel, bytes: Int, thinking: Duration = .zero,
+        warmUp: Int = 20,
+        _ change: @escaping (inout Gossip.Configuration) -> Void
+    ) throws {
+        gossip = GossipNetwork(
+            nodes: options.nodes, seed: options.seed, network: network, bytes: bytes, thinking: thinking,
+            change)
+        seed = options.seed
+        self.warmUp = warmUp
+        try gossip.simulator.run(for: .seconds(60))
+        print("\(name): after 60 s components \(try gossip.components()), \(gossip.having(8)) have 8 neighbours")
+    }
+
+    func run(killing: Bool = true) throws {
+        try announce(warmUp, from: gossip.nodes[..<1])
+        try measure("one announcer", from: gossip.nodes[..<1])
+        try measure("all announce in turn", from: gossip.nodes[...])
+        guard killing else { return }
+        try kill(percent: 30)
+        try gossip.simulator.run(for: .seconds(60))
+        try kill(percent: 80)
+    }
+
+    private func announce(_ items: Int, from nodes: ArraySlice<NodeID>) throws {
+        // A prime: nodes in an order without pattern.
         for item in 0..<items {
-            gossip.announce(from: gossip.nodes[(item * 7919) % gossip.nodes.count])
+            gossip.announce(from: nodes[(item * 7919) % nodes.count])
             try gossip.simulator.run(for: .milliseconds(100))
         }
         try gossip.simulator.run(for: .seconds(5))
     }
-    try announce(warmUp)
-    let before = (gossip.total("received"), gossip.items)
-    try announce(50)
-    let outcome = gossip.outcome(from: before.1)
-    let needed = 50 * (options.nodes - 1)
-    let redundancy = Double(gossip.total("received") - before.0) / Double(needed) - 1
-    let hops = outcome.longest.fractionalSeconds / 0.05
-    print("  reached \(outcome.reached), twice \(outcome.repeated), redundancy \(redundancy), last hop \(hops)")
-    for share in [30, 80] {
-        for node in gossip.living.shuffledBy(options.seed).prefix(gossip.living.count * share / 100) {
+
+    private func measure(_ name: String, from nodes: ArraySlice<NodeID>) throws {
+        let (received, first) = (gossip.total("received"), gossip.items)
+        try announce(Self.items, from: nodes)
+        let outcome = gossip.outcome(from: first)
+        let needed = Self.items * (gossip.nodes.count - 1)
+        let redundancy = Double(gossip.total("received") - received) / Double(needed) - 1
+        let time = outcome.longest.fractionalSeconds
+        print(
+            "  \(name): reached \(outcome.reached), twice \(outcome.repeated), redundancy \(redundancy), last after"
+                + " \(time) s (\(time / evenDelay.fractionalSeconds) hops at equal delays)")
+    }
+
+    /// Kills that share of the nodes at once, and announces at one that lives.
+    private func kill(percent: Int) throws {
+        for node in gossip.living.shuffledBy(seed).prefix(gossip.living.count * percent / 100) {
             gossip.simulator.kill(node)
         }
         let first = gossip.items
@@ -183,9 +225,8 @@ private func spread(
         let later = gossip.outcome(from: first).reached
         try gossip.simulator.run(for: .seconds(29))
         print(
-            "  \(share) % killed: reached \(soon) after 2 s, \(later) after 30 s, components after 60 s"
+            "  \(percent) % killed: reached \(soon) after 2 s, \(later) after 30 s, components after 60 s"
                 + " \(try gossip.components().prefix(5))")
-        if share == 30 { try gossip.simulator.run(for: .seconds(60)) }
     }
 }
 

@@ -9,17 +9,23 @@ struct LocalProgram: PeerProtocol {
     static let dataType: UInt16 = 1337
 
     let node: SocketAddress
+    /// How long it takes to judge an item.
+    let thinking: Duration
     /// When each item came first.
     private(set) var received: [Bytes: Instant] = [:]
     /// Items that came more than once.
     private(set) var repeated = 0
     private var buffer = ReceiveBuffer()
     private var connection: ConnectionID?
-    private(set) var nextDeadline: Instant?
+    private var verdicts: [(messageID: UInt16, due: Instant)] = []
+    private var nextDial: Instant?
 
-    init(node: SocketAddress) {
+    init(node: SocketAddress, thinking: Duration) {
         self.node = node
+        self.thinking = thinking
     }
+
+    var nextDeadline: Instant? { [nextDial, verdicts.first?.due].compactMap(\.self).min() }
 
     mutating func reconfigure(_ new: Configuration, at now: Moment, into effects: inout Effects) -> [RestartNeeded] {
         []
@@ -27,15 +33,19 @@ struct LocalProgram: PeerProtocol {
 
     mutating func handle(_ input: Input, at now: Moment, into effects: inout Effects) {
         switch input {
-        case .start, .deadline:
-            nextDeadline = nil
+        case .start: connection = effects.connect(to: .address(node))
+        case .deadline:
+            judge(at: now, into: &effects)
+            guard let due = nextDial, due <= now.instant else { return }
+            nextDial = nil
             connection = effects.connect(to: .address(node))
         case .connected(let connection, _, _):
             effects.send(Notify(dataType: Self.dataType).bytes, on: connection)
         case .received(let bytes, let connection): take(bytes, connection, at: now, into: &effects)
         case .closed:
             connection = nil
-            nextDeadline = now.instant + .seconds(1)
+            verdicts = []
+            nextDial = now.instant + .seconds(1)
         case .command(let id, let command):
             announce(command.arguments, at: now, into: &effects)
             effects.reply(id, [])
@@ -51,7 +61,16 @@ struct LocalProgram: PeerProtocol {
             buffer.consume(octets)
             guard case .notification(let item) = message else { continue }
             if received.updateValue(now.instant, forKey: item.data) != nil { repeated += 1 }
-            effects.send(Validation(messageID: item.messageID, isValid: true).bytes, on: connection)
+            verdicts.append((item.messageID, now.instant + thinking))
+        }
+        judge(at: now, into: &effects)
+    }
+
+    private mutating func judge(at now: Moment, into effects: inout Effects) {
+        guard let connection else { return }
+        while let next = verdicts.first, next.due <= now.instant {
+            verdicts.removeFirst()
+            effects.send(Validation(messageID: next.messageID, isValid: true).bytes, on: connection)
         }
     }
 
