@@ -140,6 +140,15 @@ public struct Validation: Hashable, Sendable {
         isValid = message[7] & 1 == 1
     }
 
+    /// The verdict at `offset`; nil when something else is there, or not all of it.
+    @inline(__always)
+    static func next(in bytes: Bytes, at offset: Int) -> Validation? {
+        guard bytes.count - offset >= octets, bytes.uint16(at: offset + 2) == MessageType.validation,
+            bytes.uint16(at: offset) == octets
+        else { return nil }
+        return Validation(messageID: bytes.uint16(at: offset + 4), isValid: bytes[offset + 7] & 1 == 1)
+    }
+
     /// The message.
     public var bytes: Bytes {
         var writer = ByteWriter(capacity: Self.octets)

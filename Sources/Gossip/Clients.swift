@@ -111,6 +111,11 @@ extension Gossip {
         var (begin, offset) = (0, 0)
         do throws(DecodeError) {
             while true {
+                // Verdicts come in the largest numbers and in runs.
+                while let validation = Validation.next(in: waiting, at: offset) {
+                    offset += Validation.octets
+                    judged(validation, by: place, at: now, into: &effects)
+                }
                 begin = offset
                 guard let frame = try Frame.next(in: waiting, at: offset, Self.isFromClient) else { break }
                 offset += frame.message.count
@@ -173,7 +178,9 @@ extension Gossip {
             return false
         }
         var messageID = dice.messageID(using: &random)
-        while !clients[place].questions.insert(messageID, vote: vote, among: votes) {
+        while !clients[place].questions.insert(messageID, vote: vote) {
+            // Taken, or the table is full: perhaps by questions whose vote is over.
+            if clients[place].questions.isFull { clients[place].questions.forget(votes) }
             messageID = dice.messageID(using: &random)
         }
         clients[place].outbox.write(

@@ -103,13 +103,24 @@ extension Gossip {
         if let name { lazyPush.names[number] = name }
         begin(
             Vote(
-                message: votes.open < Self.sharedVotes ? announce.message : announce.message.released, seen: number,
+                message: mayShare(announce.message) ? announce.message : announce.message.released, seen: number,
                 end: life.voteEnd, copies: copies, waiting: asked,
                 source: Int16(place)))
     }
 
-    /// So many votes may hold on to the read buffers in which their items came; those of further ones are copied.
+    /// Whether an item may hold on to the read buffer in which it came until its verdict: while few do, or when a good
+    /// part of that buffer consists of such items. Otherwise a few octets would keep many from being freed.
+    @inline(__always)
+    private mutating func mayShare(_ message: Bytes) -> Bool {
+        life.voted += message.count
+        return votes.open < Self.sharedVotes
+            || life.voted * Self.goodPart >= message.range.upperBound - life.inputStart
+    }
+
+    /// With 64 KiB for each at most, 16 MiB.
     private static let sharedVotes = 256
+    /// An eighth.
+    private static let goodPart = 8
 
     /// Begins a vote, for which the oldest must leave when there are too many.
     @inline(__always)

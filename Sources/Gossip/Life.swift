@@ -11,6 +11,9 @@ struct Life {
     var isVoteTimerSet = false
     /// What a look at the seen items has found, so that it is not left out.
     var touched: UInt64 = 0
+    /// Where the input at hand begins in its buffer, and octets of it on which a vote was begun.
+    var inputStart = 0
+    var voted = 0
     /// When votes end by silence that begin in this turn.
     var voteEnd = Instant(nanoseconds: 0)
     /// Neighbours that want to be told of large items.

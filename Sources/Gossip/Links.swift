@@ -10,6 +10,7 @@ extension Gossip {
         links[place]!.buffer.append(bytes)
         let waiting = links[place]!.buffer.waiting
         let connection = links[place]!.connection
+        (life.inputStart, life.voted) = (waiting.range.lowerBound, 0)
         var (begin, offset) = (0, 0)
         do throws(DecodeError) {
             while true {

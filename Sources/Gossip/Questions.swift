@@ -16,18 +16,18 @@ struct Questions {
     /// Not a message ID (gossip section 3.5), so it marks a free place.
     private static let free: UInt16 = 0
 
-    /// Enters a question under `messageID`; false when an open question has that ID already.
+    /// Whether there is room for another question.
+    var isFull: Bool { count * 2 >= table.count }
+
+    /// Enters a question under `messageID`; false when a question has that ID already, or there is no room.
     @inline(__always)
-    mutating func insert(_ messageID: UInt16, vote: UInt64, among votes: Votes) -> Bool {
-        if count * 2 >= table.count { rebuild(votes) }
-        var place = Int(messageID) & (table.count - 1)
+    mutating func insert(_ messageID: UInt16, vote: UInt64) -> Bool {
+        guard count * 2 < table.count else { return false }
+        let mask = table.count - 1
+        var place = Int(messageID) & mask
         while table[place].messageID != Self.free {
-            if table[place].messageID == messageID {
-                guard !votes.isOpen(whole(table[place].vote, below: votes.next)) else { return false }
-                table[place].vote = UInt32(truncatingIfNeeded: vote)
-                return true
-            }
-            place = (place + 1) & (table.count - 1)
+            if table[place].messageID == messageID { return false }
+            place = (place + 1) & mask
         }
         table[place] = Entry(messageID: messageID, vote: UInt32(truncatingIfNeeded: vote))
         count += 1
@@ -62,8 +62,8 @@ struct Questions {
     /// The votes in which an answer is awaited.
     var votes: [UInt32] { table.lazy.filter { $0.messageID != Self.free }.map(\.vote) }
 
-    /// Forgets questions whose vote has ended without this program's answer, and makes room.
-    private mutating func rebuild(_ votes: Votes) {
+    /// Forgets questions whose vote is over, and makes room.
+    mutating func forget(_ votes: Votes) {
         let live = table.filter { $0.messageID != Self.free && votes.isOpen(whole($0.vote, below: votes.next)) }
         var size = Self.smallest
         while size < live.count * 4 { size *= 2 }

@@ -80,8 +80,9 @@ struct Seen {
     /// How much longer they stay: who announces an item again must know it for longer than all others.
     static let standardMargin: Duration = .seconds(10)
 
-    /// The first size of the ring.
+    /// The first size of the ring, and how much larger the next one is.
     private static let smallest = 64
+    private static let growth = 8
 
     /// Keeps at most `capacity` keys, each for `window` and a `margin` in which they are no longer current.
     init(capacity: Int, window: Duration, margin: Duration = Self.standardMargin) {
@@ -198,7 +199,9 @@ struct Seen {
 
     private mutating func grow() {
         let (old, oldTags) = (ring, tags)
-        let size = max(Self.smallest, old.count * 2)
+        var size = Self.smallest
+        // Seldom, since everything is entered anew.
+        while size <= old.count || size < min(old.count * Self.growth, capacity) { size *= 2 }
         ring = Array(repeating: Entry(body: 0, second: 0, ttl: 0), count: size)
         tags = Array(repeating: 0, count: size)
         table = Array(repeating: 0, count: size * 2)
