@@ -5,7 +5,7 @@ internal import PeerCrypto
 ///
 /// A ring of entries in the order of their coming, and a table that finds them by key (linear probing). The table holds
 /// a part of the key, so that a search touches the ring only where it ends. Both grow with what they hold: 16 octets
-/// for an entry, 4 for its tag, and 16 for its two places in the table.
+/// for an entry, 4 for its tag, and 8 for its two places in the table.
 struct Seen {
     /// What an item is known by: 96 bits of its fingerprint, or of its seen key.
     struct Key: Hashable {
@@ -69,8 +69,9 @@ struct Seen {
     private var ring: [Entry] = []
     /// The tags of the ring's entries, to find their places again.
     private var tags: [UInt32] = []
-    /// The tag above, the place in the ring and one below; 0: free.
-    private var table: [UInt64] = []
+    /// The place in the ring and one in the low `indexBits`, those bits of the tag above that are there; 0: free.
+    private var table: [UInt32] = []
+    private var indexBits: UInt32 = 0
     private var oldest: UInt64 = 0
     /// The number of the next entry; they are counted from 0 and never used again.
     private(set) var next: UInt64 = 0
@@ -114,8 +115,8 @@ struct Seen {
         var place = Int(key.tag) & mask
         while table[place] != 0 {
             let entry = table[place]
-            if UInt32(truncatingIfNeeded: entry >> 32) == key.tag {
-                let index = Int(UInt32(truncatingIfNeeded: entry) - 1)
+            if entry >> indexBits == key.tag >> indexBits {
+                let index = self.index(in: entry)
                 if ring[index].body == key.body { return oldest + UInt64((index - slot(oldest)) & (ring.count - 1)) }
             }
             place = (place + 1) & mask
@@ -135,7 +136,7 @@ struct Seen {
     /// Looks at where `key` would stand, without a search.
     @inline(__always)
     func touch(_ key: Key) -> UInt64 {
-        table.isEmpty ? 0 : table[Int(key.tag) & (table.count - 1)]
+        table.isEmpty ? 0 : UInt64(table[Int(key.tag) & (table.count - 1)])
     }
 
     /// Enters a key that is not there, and lets the oldest leave for it.
@@ -174,19 +175,21 @@ struct Seen {
         let mask = table.count - 1
         var place = Int(tags[index]) & mask
         while table[place] != 0 { place = (place + 1) & mask }
-        table[place] = UInt64(tags[index]) << 32 | UInt64(index + 1)
+        table[place] = (tags[index] >> indexBits) << indexBits | UInt32(index + 1)
     }
+
+    @inline(__always)
+    private func index(in entry: UInt32) -> Int { Int(entry & (1 << indexBits - 1)) - 1 }
 
     private mutating func removeOldest() {
         let index = slot(oldest)
         let mask = table.count - 1
-        let wanted = UInt64(tags[index]) << 32 | UInt64(index + 1)
         var hole = Int(tags[index]) & mask
-        while table[hole] != wanted { hole = (hole + 1) & mask }
+        while self.index(in: table[hole]) != index { hole = (hole + 1) & mask }
         // Those behind it move up, unless that would bring them before their home.
         var other = (hole + 1) & mask
         while table[other] != 0 {
-            let home = Int(truncatingIfNeeded: table[other] >> 32) & mask
+            let home = Int(tags[self.index(in: table[other])]) & mask
             if (other - home) & mask >= (other - hole) & mask {
                 table[hole] = table[other]
                 hole = other
@@ -205,6 +208,8 @@ struct Seen {
         ring = Array(repeating: Entry(body: 0, second: 0, ttl: 0), count: size)
         tags = Array(repeating: 0, count: size)
         table = Array(repeating: 0, count: size * 2)
+        // A place in the ring and one: up to `size`.
+        indexBits = UInt32(size.trailingZeroBitCount + 1)
         for number in oldest..<next {
             let from = Int(truncatingIfNeeded: number) & (old.count - 1)
             ring[slot(number)] = old[from]
