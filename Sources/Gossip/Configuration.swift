@@ -122,7 +122,7 @@ extension Gossip.Configuration {
             "How long an item is known again."),
         Setting(
             "maxSeenKeys", .int(4096...16_777_216), standard: 1_048_576,
-            "Items that are known again at most; 32 octets of memory each."),
+            "Items that are known again at most; 28 octets of memory each."),
     ]
 
     private static let overlay: [Setting] = [

@@ -10,7 +10,8 @@ public final class Testbed {
     public struct Plan: Sendable {
         /// Nodes beside the bootstrap server.
         public let nodes: Int
-        /// The port that all nodes listen on; the bootstrap server has the same one.
+        /// The port that all nodes listen on for DDRP; its bootstrap server has the same one. The next one is Gossip's,
+        /// then comes that of its programs.
         public let port: UInt16
         /// The folder for the nodes' data.
         public let folder: String
@@ -20,6 +21,9 @@ public final class Testbed {
         public let isText: Bool
         /// Whether lines for people are coloured.
         public let isColoured: Bool
+
+        var gossipPort: UInt16 { port + 1 }
+        var apiPort: UInt16 { port + 2 }
 
         /// A plan.
         public init(nodes: Int, port: UInt16, folder: String, keepsFolder: Bool, isText: Bool, isColoured: Bool) {
@@ -46,6 +50,9 @@ public final class Testbed {
     private var report: Timer?
     private var isStopping = false
 
+    /// As many neighbours as DDRP wants: a network of many nodes on one machine needs no more.
+    private static let gossipDegree = 8
+
     /// How often a line says who has how many peers.
     private static let reportInterval: Duration = .seconds(1)
 
@@ -66,14 +73,22 @@ public final class Testbed {
                 "folder": .string(plan.folder),
             ])
         let descriptors = raiseDescriptorLimit() / (plan.nodes + 1)
-        try add("bootstrap", ["bootstrapServer": .record(["listen": .string("127.0.0.1:\(plan.port)")])], descriptors)
+        // A server knows nothing of overlays: each has its own (decision 23).
+        let servers = [plan.port, plan.gossipPort].map { port in
+            Record.Value.record(["listen": .string("127.0.0.1:\(port)")])
+        }
+        try add("bootstrap", ["bootstrapServer": .list(servers)], descriptors)
         for number in 1...plan.nodes {
             let host = "127.0.\((number + 1) / 250).\((number + 1) % 250)"
             let ddrp: Record = [
                 "listen": .string("\(host):\(plan.port)"), "standardPort": .count(plan.port),
                 "bootstrapServers": [.string("127.0.0.1:\(plan.port)")],
             ]
-            try add("n\(number)", ["ddrp": .record(ddrp)], descriptors)
+            let gossip: Record = [
+                "p2pAddress": .string("\(host):\(plan.gossipPort)"), "apiAddress": .string("\(host):\(plan.apiPort)"),
+                "bootstrap": [.string("127.0.0.1:\(plan.gossipPort)")], "degree": .count(Self.gossipDegree),
+            ]
+            try add("n\(number)", ["ddrp": .record(ddrp), "gossip": .record(gossip)], descriptors)
         }
         report = Timer(loop)
         report?.start(every: Self.reportInterval) { [unowned self] in tellPeers() }

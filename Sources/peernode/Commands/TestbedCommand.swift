@@ -10,7 +10,7 @@ let testbedCommand = Subcommand(
         Option("nodes", "n", "N", "nodes beside the bootstrap server, 1 to \(Testbed.maximumNodes); default 12"),
         Option("keep", nil, nil, "leave the nodes' data folders behind"),
         Option("seconds", "s", "N", "end by itself after so many seconds; else when interrupted"),
-        Option("port", "p", "N", "the port of all nodes; default 9197"),
+        Option("port", "p", "N", "the port of all nodes, and the next two; default 9197"),
         Option("json", nil, nil, "JSON lines on a terminal too"),
     ]
 ) { options in
@@ -22,7 +22,7 @@ let testbedCommand = Subcommand(
         return value
     }
     let nodes = try number("nodes", 12, 1...Testbed.maximumNodes)
-    let port = try number("port", 9197, 1...65_535)
+    let port = try number("port", 9197, 1...65_533)
     let seconds = try number("seconds", 0, 0...86_400)
     let folder = (Terminal.environment("TMPDIR") ?? "/tmp") + "/peernode-testbed-\(getpid())"
     let isText = Terminal.isTerminal && !options.has("json")
