@@ -78,7 +78,7 @@ let package = Package(
                 "Gossip",
             ]),
         program(
-            "peernode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime", "UV", "CLinux"],
+            "peernode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime", "Gossip", "UV", "CLinux"],
             linking: [selfContained]),
 
         // Developers' programs.

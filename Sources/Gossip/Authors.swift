@@ -155,8 +155,7 @@ extension Gossip {
         var link = Link(
             connection: connection, peerID: 0, ourID: 0, remote: state.remote, endpoint: endpoint,
             isEndpointTold: true, isDialled: state.role != .inbound, capabilities: [], isPlain: true,
-            opened: now.instant, heard: now.instant,
-            toldNeighbours: now.instant)
+            opened: now.instant, heard: now.instant)
         link.isPaced = true
         guard let place = openLink(link, at: now, into: &effects) else { return }
         for command in state.commands { effects.reply(command, [row(of: place, at: now.instant)]) }

@@ -39,8 +39,6 @@ struct Link {
     var neighbours = 0
     /// Addresses that were taken from it (gossip section 5.7).
     var taken = 0
-    /// NEIGHBORS went to it last.
-    var toldNeighbours: Instant
     /// The second in which items are counted for `itemRate`, and how many came in it.
     var second: Int64 = 0
     var inSecond = 0

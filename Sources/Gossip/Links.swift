@@ -241,7 +241,6 @@ extension Gossip {
             links[place]!.outbox.write(heartbeat: message)
             listedLinks.insert(place)
         }
-        links[place]!.toldNeighbours = now.instant
         setHeartbeat(of: place, at: now.instant)
     }
 

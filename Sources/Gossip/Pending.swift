@@ -178,8 +178,7 @@ extension Gossip {
             endpoint: endpoint, isEndpointTold: told != nil,
             isDialled: state.role != .inbound,
             capabilities: message.capabilities.intersection(capabilities),
-            isPlain: message.capabilities.isEmpty, opened: now.instant, heard: now.instant,
-            toldNeighbours: now.instant)
+            isPlain: message.capabilities.isEmpty, opened: now.instant, heard: now.instant)
         adopt(link, message, endpoint, at: now, into: &effects)
     }
 
