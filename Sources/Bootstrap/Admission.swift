@@ -5,7 +5,8 @@ internal import PeerCore
 ///
 /// While all together ask too often, the rate goes first to sources that have proven their address, then to those that
 /// were turned away a moment ago and ask again (an honest newcomer does, a spoofed source hardly), then to new ones,
-/// and last to those that were answered and did not echo.
+/// and last to those that were answered and did not echo. It is then spread over the second: who asks again after a second
+/// or two must not meet the same closed door each time.
 struct Admission: Sendable {
     /// The limits of the configuration.
     struct Limits: Hashable, Sendable {
@@ -20,6 +21,8 @@ struct Admission: Sendable {
         /// Half of the hash; 0: a free place.
         var tag: UInt32 = 0
         var memory = Memory.none
+        /// When it was turned away, in ticks.
+        var tick: UInt16 = 0
     }
 
     private enum Memory: UInt8 {
@@ -37,20 +40,30 @@ struct Admission: Sendable {
         }
     }
 
-    /// Sources remembered at once: at 2,000 in a second, 16 s; at a flood of 10,000, 3 s, longer than a client's pause.
-    private static let places = 1 << 15
+    /// Sources remembered at once: at a flood of 10,000 in a second, 13 s.
+    private static let places = 1 << 17
     /// Places in which one source may stand; the one that was quiet longest makes room.
     private static let ways = 4
+    /// A sixteenth of a second.
+    private static let tickNanoseconds: Int64 = 62_500_000
+    /// Who was turned away and asks again within 2.5 s goes first: a client's first pauses are 1 and 2 s.
+    private static let patienceTicks: UInt16 = 40
+    /// Parts of the second over which the rate is spread.
+    private static let spread = 8.0
 
     private var sources = [Source](repeating: Source(), count: places)
     private var all: RateWindow
+    /// What sources that have proven nothing may use of an eighth of a second, within a second after one was refused.
+    private var eighth: RateWindow
+    private var lastRefusal: Instant?
     private var interval: Int64
     private var tolerance: Int64
     private let hash: KeyedHash
 
     init(_ limits: Limits, hash: KeyedHash) {
         self.hash = hash
-        all = RateWindow(perSecond: Double(limits.perSecond))
+        all = RateWindow(Double(limits.perSecond))
+        eighth = RateWindow(Double(limits.perSecond) / Self.spread, parts: 3)
         interval = limits.window.nanoseconds / Int64(limits.perSource)
         tolerance = limits.window.nanoseconds - interval
     }
@@ -68,10 +81,22 @@ struct Admission: Sendable {
         let place = self.place(
             tag: UInt32(truncatingIfNeeded: hashed >> 32) | 1, set: Int(hashed % UInt64(Self.places)))
         let paid = max(sources[place].paid, now.nanoseconds)
-        guard paid - now.nanoseconds <= tolerance else { return .sourceRate }
+        guard paid - now.nanoseconds <= tolerance else {
+            sources[place].memory = .answered
+            return .sourceRate
+        }
         sources[place].paid = paid + interval
-        let isHeard = all.take(1, reserve: isProven ? 0 : sources[place].memory.reserve, at: now)
-        if !isProven { sources[place].memory = isHeard ? .answered : .turnedAway }
+        guard !isProven else { return all.take(1, at: now) ? nil : .totalRate }
+        let tick = UInt16(truncatingIfNeeded: now.nanoseconds / Self.tickNanoseconds)
+        var memory = sources[place].memory
+        if memory == .turnedAway, tick &- sources[place].tick > Self.patienceTicks { memory = .none }
+        let isCrowded = lastRefusal.map { now - $0 < .seconds(1) } ?? false
+        let isHeard =
+            (!isCrowded || eighth.take(1, reserve: memory.reserve, at: now))
+            && all.take(1, reserve: memory.reserve, at: now)
+        if !isHeard { lastRefusal = now }
+        sources[place].memory = isHeard || memory == .answered ? .answered : .turnedAway
+        sources[place].tick = tick
         return isHeard ? nil : .totalRate
     }
 

@@ -33,7 +33,7 @@ public struct BootstrapServer: PeerProtocol {
         table = PeerTable(hash: hash)
         admission = Admission(configuration.admission, hash: hash)
         prober = Prober(configuration.probes)
-        unvalidatedEntries = RateWindow(perSecond: configuration.unvalidatedEntryBytesPerSecond)
+        unvalidatedEntries = RateWindow(configuration.unvalidatedEntryBytesPerSecond)
         listing = ListingRandom(seed: random.next())
     }
 
@@ -48,7 +48,7 @@ public struct BootstrapServer: PeerProtocol {
         if old.admission != new.admission { admission.setLimits(new.admission) }
         if old.probes != new.probes { prober.setLimits(new.probes) }
         if old.unvalidatedEntryBytesPerSecond != new.unvalidatedEntryBytesPerSecond {
-            unvalidatedEntries = RateWindow(perSecond: new.unvalidatedEntryBytesPerSecond)
+            unvalidatedEntries = RateWindow(new.unvalidatedEntryBytesPerSecond)
         }
         return new.listen == listen ? [] : [RestartNeeded("listen")]
     }

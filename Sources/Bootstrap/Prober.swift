@@ -27,13 +27,13 @@ struct Prober: Sendable {
 
     init(_ limits: Limits) {
         self.limits = limits
-        rate = RateWindow(perSecond: Double(limits.perSecond), parts: 31)
+        rate = RateWindow(Double(limits.perSecond), parts: 31)
     }
 
     /// Takes over other limits.
     mutating func setLimits(_ limits: Limits) {
         self.limits = limits
-        rate = RateWindow(perSecond: Double(limits.perSecond), parts: 31)
+        rate = RateWindow(Double(limits.perSecond), parts: 31)
     }
 
     /// Number of attempts under way.

@@ -6,7 +6,7 @@ struct RateWindow: Sendable {
     /// More parts of a second are more exact and cost more.
     private static let partNanoseconds: Int64 = 1_000_000_000 / 32
 
-    /// The most that passes in a second.
+    /// The most that passes in all parts together.
     private let limit: Double
     /// The part that is being filled and those before it, in a ring.
     private var amounts: [Double]
@@ -14,8 +14,9 @@ struct RateWindow: Sendable {
     private var part: Int64 = 0
     private var sum = 0.0
 
-    /// `parts` beside the one that is being filled are counted; 31 let those through who come once in a second.
-    init(perSecond limit: Double, parts: Int = 32) {
+    /// `parts` beside the one that is being filled are counted; 31 let those through who come once in a second, and 3
+    /// make it a limit for an eighth of a second.
+    init(_ limit: Double, parts: Int = 32) {
         self.limit = limit
         amounts = Array(repeating: 0, count: parts + 1)
     }

@@ -40,8 +40,6 @@ struct LazyPush {
     private var havers: [Bytes32: LinkSet] = [:]
     /// The names of items whose verdict is awaited, by their numbers among the seen items.
     var names: [UInt64: Bytes32] = [:]
-    /// IWANT that found nothing.
-    var unanswered = 0
 
     /// Whether an item with that TTL goes along a tree.
     @inline(__always)
@@ -316,7 +314,7 @@ extension Gossip {
             guard let number = find(key), let entry = seen[number], entry.state == .kept,
                 let item = cache[whole(entry.item, below: cache.next)]
             else {
-                lazyPush.unanswered += 1
+                counters.unanswered += 1
                 continue
             }
             links[place]!.outbox.write(

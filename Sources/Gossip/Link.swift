@@ -50,6 +50,8 @@ struct Link {
     var sent = 0
     var lost = 0
     var receivedOctets = 0
+    /// Octets sent before it was a link.
+    var greetingOctets = 0
     /// Octets sent when patience began.
     var sentAtPatience = 0
 
@@ -60,6 +62,8 @@ struct Link {
     private static let priceOfInvalid = 20
     /// It does not take what others could have had.
     private static let priceOfLoss = 2
+
+    var sentOctets: Int { greetingOctets + outbox.sent }
 
     /// How it is called in the log.
     var name: String { peerID == 0 ? remote.ip.description : "\(peerID)@\(endpoint ?? remote)" }

@@ -189,7 +189,7 @@ extension Gossip {
             [
                 "peer": .string(link.name), "address": .text(link.remote), "reason": .string(reason.rawValue),
                 "seconds": .seconds(now.instant - link.opened), "received": .count(link.receivedOctets),
-                "sent": .count(link.outbox.sent), "lost": .count(link.lost), "neighbours": .count(open.count),
+                "sent": .count(link.sentOctets), "lost": .count(link.lost), "neighbours": .count(open.count),
             ])
     }
 

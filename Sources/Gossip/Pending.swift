@@ -29,6 +29,7 @@ struct Pending {
     var remote: SocketAddress
     var buffer = ReceiveBuffer()
     var receivedOctets = 0
+    var sentOctets = 0
 
     /// Connections that others may have opened without being links yet.
     static let maximumInbound = 64
@@ -84,10 +85,15 @@ extension Gossip {
         timers.set(.pending(connection), at: now.instant + limit)
         if configuration.isAuthors2017 { return connectedAuthor(connection, local, at: now, into: &effects) }
         if dialled.role == .direct {
-            effects.send(Greeting.bytes(MessageType.connect, id: dialled.ourID), on: connection)
+            greet(connection, Greeting.bytes(MessageType.connect, id: dialled.ourID), into: &effects)
         }
-        effects.send(
-            neighbors(for: dialled.address, id: dialled.ourID, isFirst: true), on: connection)
+        greet(connection, neighbors(for: dialled.address, id: dialled.ourID, isFirst: true), into: &effects)
+    }
+
+    /// Sends one of the messages that come before a connection is a link.
+    private mutating func greet(_ connection: ConnectionID, _ message: Bytes, into effects: inout Effects) {
+        pending[connection]?.sentOctets += message.count
+        effects.send(message, on: connection)
     }
 }
 
@@ -202,17 +208,19 @@ extension Gossip {
         if open.count >= configuration.degree, !makeRoom(for: message, at: now, into: &effects) {
             return end(link.connection, .limit, at: now, into: &effects)
         }
+        if state.role == .inbound {
+            greet(
+                link.connection, neighbors(for: link.endpoint, id: link.ourID, isFirst: true), into: &effects)
+        }
+        let greetingOctets = pending[link.connection]?.sentOctets ?? 0
         pending[link.connection] = nil
         timers.cancel(.pending(link.connection))
         if let called { calls[called]?.isAnswered = true }
-        if state.role == .inbound {
-            effects.send(
-                neighbors(for: link.endpoint, id: link.ourID, isFirst: true), on: link.connection)
-        }
         guard let place = openLink(link, at: now, into: &effects) else { return }
         learn(message, from: place, at: now)
         for command in state.commands { effects.reply(command, [row(of: place, at: now.instant)]) }
         let rest = state.buffer.waiting
+        links[place]?.greetingOctets = greetingOctets
         links[place]?.receivedOctets = state.receivedOctets - rest.count
         if rest.count > 0 { receivedOnLink(rest, place, at: now, into: &effects) }
     }

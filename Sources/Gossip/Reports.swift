@@ -18,6 +18,8 @@ struct Counters {
     var told = 0
     /// Items that neighbours were asked for.
     var wanted = 0
+    /// IWANT that found nothing here.
+    var unanswered = 0
     /// Verdicts on questions that are not open.
     var unknownVerdicts = 0
     /// Notifications that a program did not take.

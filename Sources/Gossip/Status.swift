@@ -13,6 +13,7 @@ extension Gossip {
             "have": .count(open.count), "want": .count(configuration.degree), "expectsPeers": .bool(expectsNeighbours),
             "known": .count(candidates.count),
             "dialling": .count(calls.count), "handshaking": .count(pending.count),
+            "connectsRefused": .count(counters.connectsRefused),
             "clients": .count(clientPlaces.count),
         ]
         if let heard = open.places.compactMap({ links[$0]?.heard }).max() {
@@ -44,6 +45,7 @@ extension Gossip {
             "valid": .count(counters.valid), "invalid": .count(counters.invalid),
             "timedOut": .count(counters.timedOut), "forwarded": .count(counters.forwarded),
             "told": .count(counters.told), "wanted": .count(counters.wanted),
+            "unanswered": .count(counters.unanswered),
             "unknownVerdicts": .count(counters.unknownVerdicts), "unread": .count(counters.unreadDrops),
             "unsent": .count(counters.unsentDrops),
         ]
@@ -61,7 +63,7 @@ extension Gossip {
             "peer": .string(link.name), "address": .text(link.remote),
             "direction": .string(link.isDialled ? "outbound" : "inbound"), "agent": .string(agent(of: link)),
             "seconds": .seconds(now - link.opened), "received": .count(link.receivedOctets),
-            "sent": .count(link.outbox.sent), "lastMessageSeconds": .seconds(now - link.heard),
+            "sent": .count(link.sentOctets), "lastMessageSeconds": .seconds(now - link.heard),
             "protocol": "gossip", "neighbours": .count(link.neighbours), "firsts": .count(link.firsts),
             "duplicates": .count(link.duplicates), "invalid": .count(link.invalid), "items": .count(link.sent),
             "lost": .count(link.lost), "waiting": .count(link.outbox.octets), "score": .count(link.score),

@@ -4,6 +4,7 @@
  *     ./announce HOST PORT TYPE [TEXT]      (without TEXT: the data is standard input)
  */
 #define _POSIX_C_SOURCE 200112L
+#include <errno.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ static int dial(const char *host, const char *port) {
     for (each = list; each && fd < 0; each = each->ai_next) {
         fd = socket(each->ai_family, each->ai_socktype, each->ai_protocol);
         if (fd >= 0 && connect(fd, each->ai_addr, each->ai_addrlen) < 0) {
-            perror("connect");
+            fprintf(stderr, "%s:%s: %s\n", host, port, strerror(errno));
             close(fd);
             fd = -1;
         }
@@ -63,7 +64,7 @@ int main(int count, char **words) {
     } else {
         length = fread(message + HEADER, 1, MOST_DATA + 1, stdin);
     }
-    if (*end || type < 0 || type > 65535 || length > MOST_DATA) {
+    if (end == words[3] || *end || type < 0 || type > 65535 || length > MOST_DATA) {
         fprintf(stderr, "a type is 0 to 65535, and an item has at most %d octets\n", MOST_DATA);
         return 64;
     }

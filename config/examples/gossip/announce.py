@@ -23,11 +23,16 @@ def announce(node, data_type, data):
 def main():
     if len(sys.argv) not in (4, 5):
         sys.exit(__doc__)
-    host, port, data_type = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    host, port, data_type = sys.argv[1:4]
+    if not data_type.isdecimal() or int(data_type) > 65535:
+        sys.exit("a type is 0 to 65535")
     data = sys.argv[4].encode() if len(sys.argv) == 5 else sys.stdin.buffer.read(MOST_DATA + 1)
     if len(data) > MOST_DATA:
         sys.exit(f"an item has at most {MOST_DATA} octets")
-    announce((host, port), data_type, data)
+    try:
+        announce((host, port), int(data_type), data)
+    except OSError as error:
+        sys.exit(f"{host}:{port}: {error}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
  */
 #define _POSIX_C_SOURCE 200112L
 #include <ctype.h>
+#include <errno.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -76,7 +77,7 @@ static int dial(const char *host, const char *port) {
     for (each = list; each && fd < 0; each = each->ai_next) {
         fd = socket(each->ai_family, each->ai_socktype, each->ai_protocol);
         if (fd >= 0 && connect(fd, each->ai_addr, each->ai_addrlen) < 0) {
-            perror("connect");
+            fprintf(stderr, "%s:%s: %s\n", host, port, strerror(errno));
             close(fd);
             fd = -1;
         }
@@ -90,7 +91,7 @@ int main(int count, char **words) {
     char *end = NULL;
     long type = count == 4 ? strtol(words[3], &end, 10) : -1;
     int fd;
-    if (!end || *end || type < 0 || type > 65535) {
+    if (!end || end == words[3] || *end || type < 0 || type > 65535) {
         fprintf(stderr, "usage: subscribe HOST PORT TYPE\n");
         return 64;
     }

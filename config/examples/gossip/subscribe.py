@@ -42,9 +42,11 @@ def notifications(connection):
 def main():
     if len(sys.argv) != 4:
         sys.exit(__doc__)
-    host, port, data_type = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    host, port, data_type = sys.argv[1:4]
+    if not data_type.isdecimal() or int(data_type) > 65535:
+        sys.exit("a type is 0 to 65535")
     with socket.create_connection((host, port)) as connection:
-        connection.sendall(struct.pack("!HHHH", 8, NOTIFY, 0, data_type))
+        connection.sendall(struct.pack("!HHHH", 8, NOTIFY, 0, int(data_type)))
         for message_id, _, data in notifications(connection):
             valid = is_valid(data)
             # Answer soon: after 5 s of silence the node goes on without this answer.
@@ -57,3 +59,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         pass
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]}:{sys.argv[2]}: {error}")
