@@ -63,6 +63,7 @@ let package = Package(
         target("Bootstrap", ["PeerCore", "PeerCrypto"]),
         target("DDRP", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap"]),
         target("Gossip", ["PeerCore", "PeerCrypto", "Bootstrap"]),
+        target("PPlusTwo", ["PeerCore", "PeerCrypto"]),
         target("Admin", ["PeerCore", "PeerJSON"]),
 
         // What carries out effects: on libuv, and in virtual time.
