@@ -109,6 +109,9 @@ let package = Package(
             excluding: ["Vectors"]),
         tests(
             "GossipTests", ["PeerCore", "PeerCrypto", "Bootstrap", "Gossip", "TestSupport"], excluding: ["Vectors"]),
+        tests(
+            "PPlusTwoTests", ["PeerCore", "PeerCrypto", "PPlusTwo", "PeerSimulator", "TestSupport"],
+            excluding: ["Vectors"]),
         tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
         tests("UVTests", ["PeerCore", "UV"]),
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV", "CLinux", "TestSupport"]),
