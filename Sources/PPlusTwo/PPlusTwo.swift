@@ -9,6 +9,9 @@ internal import PeerCrypto
 ///
 /// What others ask is answered from values: `KnownPeers`, and `SharedNames`, which a scan of the folder makes anew.
 public struct PPlusTwo: PeerProtocol {
+    /// The folder whose files are shared, and where downloads go.
+    public static let folder = FolderID("files")
+
     var configuration: Configuration
     var random: SeededRandom
     var timers = Deadlines<Timer>()

@@ -2,7 +2,7 @@ internal import PeerCore
 
 /// The shared folder: when it is looked at, and what was found (P+2 section 5.1).
 struct Share {
-    static let folder = FolderID("files")
+    static let folder = PPlusTwo.folder
     /// Files of one page of a scan.
     private static let page = 8192
     /// A folder that changes all the time is not scanned more often than this (P+2 section 5.1).

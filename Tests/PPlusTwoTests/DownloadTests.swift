@@ -10,7 +10,9 @@ import Testing
 @Suite(.oneAtOnce) struct DownloadTests {
     private static let banner = "//p2x/1\n"
 
-    private func octets(_ count: Int) -> Bytes { Bytes((0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) }) }
+    private func octets(_ count: Int) -> Bytes {
+        Bytes((0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) })
+    }
 
     private func arguments(_ name: String, of number: UInt8 = 2) -> Record {
         ["name": .string(name), "peer": .text(Lab.identity(number))]
@@ -45,7 +47,8 @@ import Testing
                         guard let size else { return .bytes(Bytes()) }
                         return .text(
                             Self.banner
-                                + (line.contains("stat") ? "size \(size)\nmtime 1\nsha-256 \(hash)\n" : "features stat\n"))
+                                + (line.contains("stat")
+                                    ? "size \(size)\nmtime 1\nsha-256 \(hash)\n" : "features stat\n"))
                     }
                     return isDiskFull ? .endless : isReset ? .reset(served) : .bytes(served)
                 }

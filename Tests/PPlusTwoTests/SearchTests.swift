@@ -60,7 +60,8 @@ import Testing
         let lab = Lab()
         let (a, b) = (lab.node(1, knows: [2, 3]), lab.node(2))
         lab.files(b)["song.mp3"] = Bytes(utf8: "12345")
-        let old = lab.scripted(3) { service, line in .text(service == .query && line == "song\n" ? "old song\n" : "\n") }
+        let old = lab.scripted(3) { service, line in .text(service == .query && line == "song\n" ? "old song\n" : "\n")
+        }
         try lab.run(.seconds(2))
         for _ in 0..<3 {
             let rows = try lab.answer(a, "search", ["text": "song"]).records

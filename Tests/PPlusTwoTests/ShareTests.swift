@@ -34,7 +34,10 @@ import Testing
     @Test func `it finds what a plain search finds`() {
         var random = SystemRandomNumberGenerator()
         for _ in 0..<50 {
-            let names = Set((0..<40).map { _ in String((0..<Int.random(in: 1...6, using: &random)).map { _ in "ab".randomElement()! }) })
+            let names = Set(
+                (0..<40).map { _ in
+                    String((0..<Int.random(in: 1...6, using: &random)).map { _ in "ab".randomElement()! })
+                })
             let index = index(Array(names))
             for text in ["a", "b", "ab", "ba", "aab", "bbbb"] {
                 #expect(Set(found(text, in: index)) == names.filter { $0.contains(text) })
