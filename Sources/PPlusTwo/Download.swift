@@ -433,7 +433,7 @@ extension PPlusTwo {
             downloadPlaces[connection] = nil
             effects.append(.abort(connection, failure == .stalled ? .timeout : .operatorRequest))
         }
-        for (connection, question) in questions where question.asker == .download(number) {
+        for connection in questions.keys.sorted() where questions[connection]?.asker == .download(number) {
             effects.append(.abort(connection, .operatorRequest))
             questions[connection] = nil
             timers.cancel(.answer(connection))
