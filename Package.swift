@@ -63,6 +63,7 @@ let package = Package(
         target("Bootstrap", ["PeerCore", "PeerCrypto"]),
         target("DDRP", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap"]),
         target("Gossip", ["PeerCore", "PeerCrypto", "Bootstrap"]),
+        target("PPlusTwo", ["PeerCore", "PeerCrypto"]),
         target("Admin", ["PeerCore", "PeerJSON"]),
 
         // What carries out effects: on libuv, and in virtual time.
@@ -75,7 +76,7 @@ let package = Package(
             "PeerNode",
             [
                 "PeerCore", "PeerCrypto", "PeerJSON", "PeerRuntime", "UV", "Admin", "AddressBook", "Bootstrap", "DDRP",
-                "Gossip",
+                "Gossip", "PPlusTwo",
             ]),
         program(
             "peernode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime", "Gossip", "UV", "CLinux"],
@@ -85,7 +86,7 @@ let package = Package(
         program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP", "Gossip"]),
         program(
             "peernode-fuzz",
-            ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "Admin", "Bootstrap", "DDRP", "Gossip"],
+            ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "Admin", "Bootstrap", "DDRP", "Gossip", "PPlusTwo"],
             settings: strict),
         // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
         .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
@@ -108,6 +109,9 @@ let package = Package(
             excluding: ["Vectors"]),
         tests(
             "GossipTests", ["PeerCore", "PeerCrypto", "Bootstrap", "Gossip", "TestSupport"], excluding: ["Vectors"]),
+        tests(
+            "PPlusTwoTests", ["PeerCore", "PeerCrypto", "PPlusTwo", "PeerSimulator", "TestSupport"],
+            excluding: ["Vectors"]),
         tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
         tests("UVTests", ["PeerCore", "UV"]),
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV", "CLinux", "TestSupport"]),
@@ -115,7 +119,8 @@ let package = Package(
         tests(
             "SimulationTests",
             [
-                "PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "Gossip", "PeerRuntime", "PeerSimulator",
+                "PeerCore", "PeerCrypto", "AddressBook", "Bootstrap", "DDRP", "Gossip", "PPlusTwo", "PeerRuntime",
+                "PeerSimulator",
                 "UV", "TestSupport", "peernode-sim",
             ]),
         tests("PeerNodeTests", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime"]),

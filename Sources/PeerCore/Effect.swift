@@ -13,6 +13,10 @@ public enum Effect: Hashable, Sendable {
     case listen(ListenerID, on: ListenAddress, ListenerKind)
     /// Close it. Connections that it accepted live on.
     case unlisten(ListenerID)
+    /// Accept nobody until `resume`: those who dial wait in the system's queue.
+    case pause(ListenerID)
+    /// Accept again.
+    case resume(ListenerID)
 
     // Streams.
     /// Dial, from a certain local address if given, for at most `timeout`.
@@ -27,6 +31,8 @@ public enum Effect: Hashable, Sendable {
     case hold(ConnectionID)
     /// Read it again.
     case release(ConnectionID)
+    /// How much has gone over it? `measured` answers; nothing does when the connection is no more.
+    case measure(ConnectionID)
     /// After everything queued: end our side, wait a short time for the other side's end, close.
     case finish(ConnectionID)
     /// Close now, with a reset. `closed` follows with this reason.

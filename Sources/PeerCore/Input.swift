@@ -31,6 +31,8 @@ public enum Input: Hashable, Sendable {
     case stalled(ConnectionID)
     /// After `stalled`, or when more than the high mark waited: less than the low mark is left, there is room for more.
     case drained(ConnectionID)
+    /// The answer to `measure`: octets so far, those of files included.
+    case measured(ConnectionID, Traffic)
     /// The other side has sent all that it will send.
     case ended(ConnectionID)
     /// The connection is no more, or the dial failed. The last input for this connection.

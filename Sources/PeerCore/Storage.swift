@@ -65,13 +65,17 @@ public struct FileEntry: Hashable, Sendable {
     public let size: UInt64
     /// Time of last change.
     public let modified: WallClock
+    /// Another one whenever the place holds another file, or its content or times were set: made of the file's number
+    /// and what the system itself notes of changes. Equal size, time and stamp: the same octets as before.
+    public let stamp: UInt64
 
     /// An entry.
-    public init(path: RelativePath, isFolder: Bool, size: UInt64, modified: WallClock) {
+    public init(path: RelativePath, isFolder: Bool, size: UInt64, modified: WallClock, stamp: UInt64 = 0) {
         self.path = path
         self.isFolder = isFolder
         self.size = size
         self.modified = modified
+        self.stamp = stamp
     }
 }
 

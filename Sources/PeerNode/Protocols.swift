@@ -1,6 +1,7 @@
 internal import Bootstrap
 internal import DDRP
 internal import Gossip
+internal import PPlusTwo
 internal import PeerCore
 internal import PeerRuntime
 internal import UV
@@ -18,6 +19,9 @@ public enum Protocols {
         ProtocolEntry("gossip", hasPeers: true) { configuration, _ in
             Gossip(configuration, seed: systemRandom())
         },
+        ProtocolEntry("files", hasPeers: true, folders: { [PPlusTwo.folder: $0.folder] }) { configuration, _ in
+            PPlusTwo(configuration, seed: systemRandom())
+        },
     ]
 
     /// The sections of the configuration.
@@ -33,17 +37,21 @@ struct ProtocolEntry: Sendable {
     let start: @Sendable (String, Record, Node) -> Node.Section
 
     /// The protocol of the section `name`; `make` makes its core. The category of its log lines is called the same
-    /// unless another is given.
+    /// unless another is given. `folders` are those that the section names, made when they are missing.
     init<Core: PeerProtocol & SendableMetatype>(
         _ name: String, category: String? = nil, allowsList: Bool = false, hasPeers: Bool = false,
+        folders: @escaping @Sendable (Core.Configuration) -> [FolderID: String] = { _ in [:] },
         _ make: @escaping @Sendable (Core.Configuration, Node) -> Core
     ) where Core.Configuration: Configurable & SendableMetatype {
         let section = ProtocolSection(name, Core.Configuration.self, category: category, allowsList: allowsList)
         self.section = section
         self.hasPeers = hasPeers
         start = { title, record, node in
-            let core = make(Core.Configuration(record), node)
-            let host = Host(core, name: section.category, runtime: node.runtime)
+            let configuration = Core.Configuration(record)
+            let places = Folders(folders(configuration))
+            places.makeMissing()
+            let core = make(configuration, node)
+            let host = Host(core, name: section.category, runtime: node.runtime, folders: places)
             return Node.Section(
                 title: title, name: name, category: section.category, hasPeers: hasPeers, host: host,
                 reconfigure: { host.reconfigure(Core.self, Core.Configuration($0)) })

@@ -11,7 +11,7 @@ public final class Testbed {
         /// Nodes beside the bootstrap server.
         public let nodes: Int
         /// The port that all nodes listen on for DDRP; its bootstrap server has the same one. The next one is Gossip's,
-        /// then comes that of its programs.
+        /// then comes that of its programs. Above are those for files.
         public let port: UInt16
         /// The folder for the nodes' data.
         public let folder: String
@@ -24,6 +24,14 @@ public final class Testbed {
 
         var gossipPort: UInt16 { port + 1 }
         var apiPort: UInt16 { port + 2 }
+
+        /// The first of the three ports for files of node `number`, counted from 1. To P+2 all of loopback is one host,
+        /// so each node has its own.
+        func filesPort(of number: Int) -> UInt16 {
+            let span = 3 * nodes
+            let first = Int(port) + 3
+            return UInt16(clamping: (first + span <= 65_536 ? first : Int(port) - span) + 3 * (number - 1))
+        }
 
         /// A plan.
         public init(nodes: Int, port: UInt16, folder: String, keepsFolder: Bool, isText: Bool, isColoured: Bool) {
@@ -79,7 +87,7 @@ public final class Testbed {
         }
         try add("bootstrap", ["bootstrapServer": .list(servers)], descriptors)
         for number in 1...plan.nodes {
-            let host = "127.0.\((number + 1) / 250).\((number + 1) % 250)"
+            let host = Self.host(of: number)
             let ddrp: Record = [
                 "listen": .string("\(host):\(plan.port)"), "standardPort": .count(plan.port),
                 "bootstrapServers": [.string("127.0.0.1:\(plan.port)")],
@@ -88,12 +96,28 @@ public final class Testbed {
                 "p2pAddress": .string("\(host):\(plan.gossipPort)"), "apiAddress": .string("\(host):\(plan.apiPort)"),
                 "bootstrap": [.string("127.0.0.1:\(plan.gossipPort)")], "degree": .count(Self.gossipDegree),
             ]
-            try add("n\(number)", ["ddrp": .record(ddrp), "gossip": .record(gossip)], descriptors)
+            let sections: Record = [
+                "ddrp": .record(ddrp), "gossip": .record(gossip), "files": .record(files(of: number)),
+            ]
+            try add("n\(number)", sections, descriptors)
         }
         report = Timer(loop)
         report?.start(every: Self.reportInterval) { [unowned self] in tellPeers() }
         // One that cannot listen stops all, those that are not started yet included.
         for (_, node) in nodes where !isStopping { node.start() }
+    }
+
+    private static func host(of number: Int) -> String {
+        "127.0.\((number + 1) / 250).\((number + 1) % 250)"
+    }
+
+    /// The section `files`: everybody knows the first node to begin with.
+    private func files(of number: Int) -> Record {
+        let first = Record.Value.string("\(Self.host(of: 1)):\(plan.filesPort(of: 1))")
+        return [
+            "listen": .string("\(Self.host(of: number)):\(plan.filesPort(of: number))"),
+            "folder": .string("\(plan.folder)/n\(number)/files"), "initialPeers": number == 1 ? [] : [first],
+        ]
     }
 
     private func add(_ name: String, _ sections: Record, _ descriptors: Int) throws {

@@ -187,6 +187,8 @@ extension Host {
         switch effect {
         case .listen(let listener, let address, let kind): listen(listener, on: address, kind)
         case .unlisten(let listener): unlisten(listener)
+        case .pause(let listener): pause(listener)
+        case .resume(let listener): resume(listener)
         case .connect(let id, let destination, let local, let timeout):
             connect(id, to: destination, from: local, timeout: timeout)
         case .send(let bytes, let id): streams[id]?.send(bytes)
@@ -194,6 +196,7 @@ extension Host {
         case .receiveFile(let reception, let id): receiveFile(reception, from: id)
         case .hold(let id): streams[id]?.pause(.held)
         case .release(let id): streams[id]?.resume(.held)
+        case .measure(let id): if let connection = streams[id] { deliver(.measured(id, connection.traffic)) }
         case .finish(let id): streams[id]?.finish()
         case .abort(let id, let reason): abort(id, reason)
         case .sendDatagram(let bytes, let listener, let address): sendDatagram(bytes, from: listener, to: address)

@@ -10,6 +10,8 @@ public final class Folder {
         var kind: Kind
         var octets: [UInt8] = []
         var modified: WallClock
+        /// Counts the changes of the folder: no two states of files have the same one.
+        var stamp: UInt64 = 0
     }
 
     /// Octets that all files together may have.
@@ -19,6 +21,7 @@ public final class Folder {
     private(set) var entries: [RelativePath: Entry] = [:]
     var watches: [FolderWatch] = []
     private let clock: () -> WallClock
+    private var changes: UInt64 = 0
 
     init(quota: UInt64, clock: @escaping () -> WallClock) {
         self.quota = quota
@@ -198,11 +201,18 @@ extension Folder {
     func setModified(_ path: RelativePath, _ modified: WallClock) throws(SystemError) {
         _ = try entry(path)
         entries[path]?.modified = modified
+        stamp(path)
         tell(path)
+    }
+
+    private func stamp(_ path: RelativePath) {
+        changes += 1
+        entries[path]?.stamp = changes
     }
 
     private func touch(_ path: RelativePath) {
         entries[path]?.modified = clock()
+        stamp(path)
         tell(path)
     }
 

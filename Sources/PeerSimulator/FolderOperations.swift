@@ -55,7 +55,8 @@ extension Folder {
 
     private func fileEntry(_ path: RelativePath, _ entry: Entry) -> FileEntry {
         FileEntry(
-            path: path, isFolder: entry.kind == .folder, size: UInt64(entry.octets.count), modified: entry.modified)
+            path: path, isFolder: entry.kind == .folder, size: UInt64(entry.octets.count), modified: entry.modified,
+            stamp: entry.stamp)
     }
 
     private func read(_ path: RelativePath, offset: UInt64, count: Int) throws(SystemError) -> StoreResult {

@@ -7,6 +7,8 @@ extension Process {
         case .listen(let listener, let address, let kind): listen(listener, on: address, kind, seat)
         case .unlisten(let listener):
             if let socket = seat.listeners.removeValue(forKey: listener) { machine.sockets.close(socket) }
+        case .pause(let listener): seat.listeners[listener]?.isPaused = true
+        case .resume(let listener): resume(seat.listeners[listener])
         case .connect(let connection, let destination, let local, let timeout):
             connect(connection, to: destination, from: local, timeout: timeout, seat)
         case .send(let bytes, let connection): opened(connection, seat)?.send(bytes)
@@ -15,6 +17,8 @@ extension Process {
         case .receiveFile(let plan, let connection): receive(plan, from: connection, seat)
         case .hold(let connection): opened(connection, seat)?.hold()
         case .release(let connection): opened(connection, seat)?.release()
+        case .measure(let connection):
+            if let end = opened(connection, seat) { enqueue(.measured(connection, end.traffic), for: seat, about: end) }
         case .finish(let connection): opened(connection, seat)?.finish()
         case .abort(let connection, let reason): seat.connections[connection]?.close(reason, resetting: true)
         case .sendDatagram(let bytes, let listener, let address):
@@ -61,6 +65,11 @@ extension Process {
         } catch {
             enqueue(.refused(listener, error), for: seat)
         }
+    }
+
+    private func resume(_ socket: Socket?) {
+        socket?.isPaused = false
+        for end in socket?.pending ?? [] { wake(end) }
     }
 
     private func connect(

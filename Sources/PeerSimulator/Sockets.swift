@@ -7,6 +7,8 @@ final class Socket {
     let address: ListenAddress
     let kind: Effect.ListenerKind
     var isOpen = true
+    /// Its core accepts nobody at the moment.
+    var isPaused = false
     /// Connections that the system has accepted and the process has not.
     var pending: [StreamEnd] = []
     /// Octets of datagrams that came while the process did not read.

@@ -8,7 +8,7 @@ extension StreamEnd {
     /// Whether a read would give something now. The one rule of back-pressure stands here.
     var canRead: Bool {
         guard phase == .open, let first = arrived.first else { return false }
-        if case .open = first { return true }
+        if case .open = first { return !(socket?.isPaused ?? false) }
         return isFinishing || !(isHeld || isAboveHigh || reception?.isStoring ?? false)
     }
 

@@ -29,6 +29,7 @@ extension Input: Traceable {
         case .cancelled(let id): hash.add(case: 21, id)
         case .answered(let id, let reply): hash.add(case: 22, id, reply)
         case .stalled(let connection): hash.add(case: 23, connection)
+        case .measured(let connection, let traffic): hash.add(case: 24, connection, traffic)
         }
     }
 }
@@ -59,6 +60,9 @@ extension Effect: Traceable {
         case .withdraw(let id): hash.add(case: 119, id)
         case .hold(let connection): hash.add(case: 121, connection)
         case .release(let connection): hash.add(case: 122, connection)
+        case .pause(let listener): hash.add(case: 123, listener)
+        case .resume(let listener): hash.add(case: 124, listener)
+        case .measure(let connection): hash.add(case: 125, connection)
         case .log(let record): hash.add(case: 120, record.level.rawValue, record.event, record.fields, record.message)
         }
     }
@@ -125,7 +129,7 @@ extension FileReception: Traceable {
 }
 
 extension FileEntry: Traceable {
-    func trace(into hash: inout TraceHash) { hash.add(case: 1, path, isFolder, size, modified) }
+    func trace(into hash: inout TraceHash) { hash.add(case: 1, path, isFolder, size, modified, stamp) }
 }
 
 extension Row: Traceable {

@@ -14,6 +14,10 @@ enum FuzzTarget: String, CaseIterable {
     case gossipLink = "gossip-link"
     /// The same, most of it datagrams.
     case gossipDatagram = "gossip-datagram"
+    /// Lines, names and identities of P+2.
+    case filesLines = "files-lines"
+    /// A script for a whole P+2 core in virtual time.
+    case files
     /// A script for the operator's interface.
     case admin
     /// A configuration file, and after an octet 0 the lines of an environment.
@@ -31,6 +35,8 @@ enum FuzzTarget: String, CaseIterable {
         case .gossipAPI: try GossipScript.run(input, .api)
         case .gossipLink: try GossipScript.run(input, .link)
         case .gossipDatagram: try GossipScript.run(input, .datagram)
+        case .filesLines: try checkFilesLines(input)
+        case .files: try FilesScript.run(input)
         case .admin: try AdminScript.run(input)
         case .configuration: try checkConfiguration(input)
         }

@@ -17,6 +17,9 @@ struct Stage<Core: PeerProtocol> {
     /// Names and commands that wait for their answer.
     private(set) var requests: [RequestID] = []
     private(set) var asked: [CommandID] = []
+    /// Work on files, and transfers between files and connections, that have not ended.
+    private(set) var operations: [(request: RequestID, operation: StoreOperation)] = []
+    private(set) var transfers: [(connection: ConnectionID, file: FileName)] = []
 
     init(_ core: Core) {
         self.core = core
@@ -38,6 +41,8 @@ struct Stage<Core: PeerProtocol> {
         case .accepted(let connection, _, _, _), .connected(let connection, _, _): connections[connection] = true
         case .closed(let connection, _, _): connections[connection] = nil
         case .resolved(let request, _): requests.removeAll { $0 == request }
+        case .stored(let request, _): operations.removeAll { $0.request == request }
+        case .transferred(let connection, _, _): transfers.removeAll { $0.connection == connection }
         case .answered(let command, let reply) where reply.outcome != .more: asked.removeAll { $0 == command }
         default: break
         }
@@ -66,6 +71,11 @@ struct Stage<Core: PeerProtocol> {
             try require(connections.removeValue(forKey: connection) != nil, "the end of \(connection), which is none")
             return (connection, reason)
         case .resolve(let request, _): requests.append(request)
+        case .store(let request, let operation): operations.append((request, operation))
+        case .sendFile(let file, _, _, let connection): try begin(file, connection)
+        case .receiveFile(let reception, let connection): try begin(reception.file, connection)
+        case .measure(let connection):
+            try require(connections[connection] == true, "\(connection) is measured, which is not open")
         case .ask(let command, _, _): asked.append(command)
         case .withdraw(let command):
             try require(asked.contains(command), "\(command) is withdrawn, and was not asked")
@@ -74,6 +84,11 @@ struct Stage<Core: PeerProtocol> {
         default: break
         }
         return nil
+    }
+
+    private mutating func begin(_ file: FileName, _ connection: ConnectionID) throws(Violation) {
+        try require(connections[connection] == true, "\(file) is to go over \(connection), which is not open")
+        transfers.append((connection, file))
     }
 
     /// Lets time pass, with every deadline when it is due.

@@ -173,6 +173,10 @@ import Testing
                     "SectorRes", "PeerReq", "PeerRes", "UpdateReq",
                 ].map { "\"type_name\": \"\($0)\"" }
             ),
+            (
+                "Tests/PPlusTwoTests/Vectors/p-plus-2.json",
+                ["list", "query", "download", "ext"].map { "\"kind\": \"\($0)-callee\"" }
+            ),
             ("Tests/BootstrapTests/Vectors/gossip.json", [510, 511, 513].map { "\"type\": \($0)" }),
         ]
         for (path, marks) in vectors {

@@ -27,6 +27,8 @@ struct FileStatus {
     let owner: uid_t
     /// Number of names that the file has.
     let names: UInt64
+    /// See `FileEntry.stamp`: file system, file number, and when the system noted the last change of any kind.
+    let stamp: UInt64
     private let device: UInt64
     private let number: UInt64
 
@@ -48,7 +50,12 @@ struct FileStatus {
         names = UInt64(status.st_nlink)
         device = UInt64(status.st_dev)
         number = UInt64(status.st_ino)
+        let noted = UInt64(bitPattern: Int64(status.st_ctim.tv_sec)) &* 1_000_000_000 &+ UInt64(status.st_ctim.tv_nsec)
+        stamp = [device, number, noted].reduce(0) { ($0 ^ $1) &* Self.spread }
     }
+
+    /// 2^64 divided by the golden ratio: values that are near each other become far apart.
+    private static let spread: UInt64 = 0x9e37_79b9_7f4a_7c15
 
     /// Whether both speak of the same file on the disk.
     func isSame(as other: FileStatus) -> Bool {

@@ -1,3 +1,4 @@
+internal import Glibc
 public import PeerCore
 
 /// The folders that the configuration hands to the cores, and the way to what is in them.
@@ -10,6 +11,11 @@ public struct Folders: Sendable {
     /// Folders and their absolute paths.
     public init(_ paths: [FolderID: String]) {
         self.paths = paths
+    }
+
+    /// Makes the folders that are missing. What cannot be made is told when a core wants to look into it.
+    public func makeMissing() {
+        for path in paths.values { _ = try? Descriptor.makeFolders(path, permissions: 0o777) }
     }
 
     /// The path of a folder; nil when the configuration has none of that name.
@@ -65,6 +71,21 @@ func forEach<Element>(
 }
 
 extension Descriptor {
+    /// Makes the folder at `path` and those that lead to it; true when it was missing.
+    static func makeFolders(_ path: String, permissions: mode_t) throws(SystemError) -> Bool {
+        var (parent, made) = (path.hasPrefix("/") ? "/" : ".", false)
+        let components = path.split(separator: "/")
+        for (index, name) in components.enumerated() {
+            let folder = try Descriptor.folder(at: parent)
+            made = try folder.statusIfAny(of: String(name)) == nil
+            // The permissions asked for are those of the last one.
+            let own = index == components.count - 1 ? permissions : 0o755
+            if made { try folder.makeFolder(String(name), permissions: own) }
+            parent += "/" + name
+        }
+        return made
+    }
+
     /// The folder at `path` below this one, component by component; the missing are made when `making`.
     consuming func open(_ path: RelativePath?, making: Bool = false) throws(SystemError) -> Descriptor {
         var folder = self

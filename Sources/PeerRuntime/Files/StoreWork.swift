@@ -114,6 +114,8 @@ extension FileEntry {
     /// What the system says about `path`.
     init(path: RelativePath, _ status: FileStatus) {
         let isFolder = status.kind == .folder
-        self.init(path: path, isFolder: isFolder, size: isFolder ? 0 : status.size, modified: status.modified)
+        self.init(
+            path: path, isFolder: isFolder, size: isFolder ? 0 : status.size, modified: status.modified,
+            stamp: status.stamp)
     }
 }

@@ -27,7 +27,8 @@ public struct DataDirectory: Sendable {
     public init(_ path: String) throws(StateError) {
         self.path = path
         facts = try refusing(path, "make the data directory") { () throws(SystemError) in
-            let isNew = try Self.make(path)
+            // Ours alone.
+            let isNew = try Descriptor.makeFolders(path, permissions: 0o700)
             let status = try Descriptor.folder(at: path).status()
             return Facts(
                 isNew: isNew, permissions: UInt32(status.permissions), owner: UInt32(status.owner),
@@ -42,21 +43,6 @@ public struct DataDirectory: Sendable {
 
     func open() throws(SystemError) -> Descriptor {
         try .folder(at: path)
-    }
-
-    /// True when the folder was missing.
-    private static func make(_ path: String) throws(SystemError) -> Bool {
-        var (parent, made) = (path.hasPrefix("/") ? "/" : ".", false)
-        let components = path.split(separator: "/")
-        for (index, name) in components.enumerated() {
-            let folder = try Descriptor.folder(at: parent)
-            made = try folder.statusIfAny(of: String(name)) == nil
-            // Only the last one is ours alone.
-            let permissions: mode_t = index == components.count - 1 ? 0o700 : 0o755
-            if made { try folder.makeFolder(String(name), permissions: permissions) }
-            parent += "/" + name
-        }
-        return made
     }
 }
 

@@ -72,6 +72,8 @@ final class Connection {
 
     /// How long the other side may take to end after us.
     private static let finishLimit: Duration = .seconds(5)
+    /// How long, before our end, it may take nothing of what is queued (P+2 section 3.2).
+    private static let stallLimit: Duration = .seconds(30)
 
     init(_ id: ConnectionID, _ stream: Stream, remote: SocketAddress, owner: any ConnectionOwner) {
         self.id = id
@@ -319,12 +321,22 @@ final class Connection {
         guard state == .open else { return }
         state = .finishing
         finishTimer = Timer(stream.loop)
-        finishTimer?.start(at: stream.loop.instant + Self.finishLimit) { [unowned self] in close(.finished) }
+        watchStall()
         owner.wantsFlush(self)
+    }
+
+    /// What is queued goes out as long as the other side takes some of it. When it does not, an end in order would say
+    /// that this was all.
+    private func watchStall() {
+        let sent = traffic.sent
+        finishTimer?.start(at: stream.loop.instant + Self.stallLimit) { [unowned self] in
+            if traffic.sent == sent { abort(.tooSlow) } else { watchStall() }
+        }
     }
 
     private func endOurSide() {
         state = .waiting
+        finishTimer?.start(at: stream.loop.instant + Self.finishLimit) { [unowned self] in close(.finished) }
         guard !hasEnded else { return close(.finished) }
         stream.shutdown()
         pauses = []

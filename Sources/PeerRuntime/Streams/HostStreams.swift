@@ -61,7 +61,22 @@ extension Host {
         deliver(.listening(listener, .unix(path: path)))
     }
 
+    /// Callers that are not accepted wait in the system's queue.
+    func pause(_ listener: ListenerID) {
+        if streams.listeners[listener] != nil { streams.pausedListeners.updateValue(false, forKey: listener) }
+    }
+
+    func resume(_ listener: ListenerID) {
+        let hasCallers = streams.pausedListeners.removeValue(forKey: listener) ?? false
+        guard hasCallers, let socket = streams.listeners[listener] as? TCP else { return }
+        accept(from: socket, on: listener)
+    }
+
     private func accept(from socket: TCP, on listener: ListenerID) {
+        guard streams.pausedListeners[listener] == nil else {
+            streams.pausedListeners[listener] = true
+            return
+        }
         // A caller that is not accepted now waits in the system's queue; refused, it would have to begin anew.
         guard runtime.limits.mayAccept else {
             streams.waitingListeners.append(listener)
@@ -125,6 +140,7 @@ extension Host {
 
     func unlisten(_ listener: ListenerID) {
         streams.listeners.removeValue(forKey: listener)?.close()
+        streams.pausedListeners[listener] = nil
         if let path = streams.unixPaths.removeValue(forKey: listener) { runtime.unixPaths.remove(path) }
         datagramSockets[listener]?.close()
         datagramSockets[listener] = nil

@@ -43,6 +43,8 @@ struct StreamTable {
     var waitingDials: [WaitingDial] = []
     /// Listeners at which somebody waits for the next second.
     var waitingListeners: [ListenerID] = []
+    /// Listeners that accept nobody at the moment, and whether somebody waits there.
+    var pausedListeners: [ListenerID: Bool] = [:]
     /// Connections that have something to send at the end of this turn.
     var waitingForFlush: [Connection] = []
     /// Connections that wait for the next slice of a limited rate.

@@ -84,6 +84,31 @@ extension Scenario {
             ]),
 
         Scenario(
+            "measure tells the octets both ways so far, those of files included",
+            [.change(path: "whole", text("0123456789"))] + connected + [
+                give(.a, .measure(c(1001))), hear(.a, .measured(c(1001), Traffic())),
+                give(.a, .send(text("one"), on: c(1001)), .sendFile(file("whole"), offset: 3, count: 7, on: c(1001))),
+                hear(.a, .transferred(c(1001), file("whole"), .sent(octets: 7))),
+                hear(.b, .received(text("one3456789"), on: c(1))), give(.b, .send(text("two!"), on: c(1))),
+                hear(.a, .received(text("two!"), on: c(1001))), give(.a, .measure(c(1001))),
+                hear(.a, .measured(c(1001), traffic(received: 4, sent: 10))),
+                give(.b, .measure(c(1))), hear(.b, .measured(c(1), traffic(received: 10, sent: 4))),
+            ] + goodbye(traffic(received: 4, sent: 10), traffic(received: 10, sent: 4))),
+
+        Scenario(
+            "a listener that is paused accepts nobody; who dials waits, and is accepted when it is resumed",
+            listen(.b, 1) + [
+                give(.b, .pause(listener(1))), give(.a, dial(c(1001), port(1))),
+                hear(.a, .connected(c(1001), local: port(0), remote: port(1))),
+                give(.a, .send(text("hello"), on: c(1001))),
+                give(.b, .store(r(1), .freeSpace(files))), hear(.b, .stored(r(1), .space(1))),
+                give(.b, .resume(listener(1))),
+                hear(
+                    .b, .accepted(c(1), on: listener(1), local: port(1), remote: port(0)),
+                    .received(text("hello"), on: c(1))),
+            ] + goodbye(traffic(sent: 5), traffic(received: 5))),
+
+        Scenario(
             "a peer that does not read is closed as too slow above the hard mark",
             listen(.a, 1) + [
                 .open(to: .ip(port(1)), reading: false),

@@ -1,0 +1,126 @@
+import PeerCore
+import PeerSimulator
+import TestSupport
+import Testing
+
+@testable import PPlusTwo
+
+/// What is shared, and how it is found (P+2 section 5).
+@Suite(.oneAtOnce) struct ShareTests {
+    private func index(_ names: [String], ignoresCase: Bool = false) -> SharedNames {
+        let sorted = names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        let entries = sorted.compactMap { name in
+            RelativePath(name).map {
+                FileEntry(path: $0, isFolder: false, size: 1, modified: WallClock(milliseconds: 0))
+            }
+        }
+        return SharedNames(entries, ignoresCase: ignoresCase)
+    }
+
+    private func found(_ text: String, in index: SharedNames) -> [String] {
+        index.indices(containing: Bytes(utf8: text)).map { index.name($0).text ?? "?" }
+    }
+
+    @Test func `a text is found wherever it stands, once for each name`() {
+        let names = index(["aaaa", "abcabc", "b", "cab", "xyz"])
+        #expect(found("a", in: names) == ["aaaa", "abcabc", "cab"])
+        #expect(found("abc", in: names) == ["abcabc"])
+        #expect(found("cb", in: names) == [])
+        #expect(found("xyz", in: names) == ["xyz"])
+        #expect(found("", in: names) == ["aaaa", "abcabc", "b", "cab", "xyz"])
+        #expect(found("z\n", in: names) == [] && found("xyzz", in: index([])) == [])
+    }
+
+    @Test func `it finds what a plain search finds`() {
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<50 {
+            let names = Set(
+                (0..<40).map { _ in
+                    String((0..<Int.random(in: 1...6, using: &random)).map { _ in "ab".randomElement()! })
+                })
+            let index = index(Array(names))
+            for text in ["a", "b", "ab", "ba", "aab", "bbbb"] {
+                #expect(Set(found(text, in: index)) == names.filter { $0.contains(text) })
+            }
+        }
+    }
+
+    @Test func `normal forms are equal, and so are cases when that is wanted`() {
+        let (nfd, nfc) = ("cafe\u{301}.txt", "caf\u{e9}s")
+        let names = index([nfd, nfc, "\u{212A}elvin", "e\u{323}\u{301}\u{20DD}"])
+        #expect(found("caf\u{e9}", in: names).count == 2)
+        #expect(found("cafe\u{301}", in: names).count == 2)
+        // Octets come first: this is how the first begins.
+        #expect(found("cafe", in: names).map { Array($0.utf8) } == [Array(nfd.utf8)])
+        #expect(found("Kelvin", in: names).count == 1)
+        #expect(found("\u{1EB9}\u{301}", in: names).count == 1)
+        #expect(found("CAF\u{c9}", in: names).isEmpty)
+        #expect(found("CAF\u{c9}", in: index([nfd, nfc], ignoresCase: true)).count == 2)
+    }
+
+    @Test func `paths are sorted by octets, and only their last component is compared`() {
+        let names = index(["a/b.txt", "a-b.txt", "sub/a"])
+        #expect(found("", in: names) == ["a-b.txt", "a/b.txt", "sub/a"])
+        #expect(found("a", in: names) == ["a-b.txt", "sub/a"])
+        #expect(found("/", in: names).isEmpty && found("sub", in: names).isEmpty)
+        #expect(names.index(of: Bytes(utf8: "a/b.txt")) == 1 && names.index(of: Bytes(utf8: "a/b.tx")) == nil)
+    }
+
+    @Test func `what changes in the folder is found within two seconds, with one look a second at most`() throws {
+        let lab = Lab()
+        let node = lab.node(1)
+        try lab.run(.seconds(3))
+        var scans = 0
+        lab.simulator.onTurn = { turn in
+            scans += turn.effects.count { if case .store(_, .scan(_, nil, nil, _)) = $0 { true } else { false } }
+        }
+        for number in 0..<100 {
+            lab.files(node)["file \(number)"] = Bytes(utf8: "x")
+            try lab.run(.milliseconds(100))
+        }
+        try lab.run(.seconds(2))
+        #expect(try lab.answer(node, "share").records.count == 100)
+        #expect((5...13).contains(scans))
+        lab.files(node)["file 7"] = nil
+        try lab.run(.seconds(2))
+        #expect(try lab.answer(node, "share", ["text": "file 7"]).records.count == 10)
+    }
+
+    @Test func `names with control characters are told of once`() throws {
+        let lab = Lab()
+        let node = lab.node(1)
+        lab.files(node)["bad\u{1}name"] = Bytes(utf8: "x")
+        try lab.run(.seconds(2))
+        lab.files(node)["good"] = Bytes(utf8: "x")
+        try lab.run(.seconds(2))
+        #expect(lab.events("share_skipped").map { $0.string("why") } == ["control_character"])
+        #expect(try lab.answer(node, "share").records.compactMap { $0.string("name") } == ["good"])
+    }
+
+    @Test func `digests are computed when asked for, and kept over a restart`() throws {
+        let lab = Lab()
+        let (a, b) = (lab.node(1), lab.node(2))
+        lab.files(a)["x"] = Bytes(utf8: "one")
+        try lab.run(.seconds(2))
+        var digests = 0
+        lab.simulator.onTurn = { turn in
+            digests += turn.effects.count { if case .store(_, .digest) = $0 { true } else { false } }
+        }
+        func stat() throws -> String {
+            String(decoding: try lab.call(b, 1, .query, [Bytes(utf8: "//p2x/1/stat/x\n")]).received, as: UTF8.self)
+        }
+        let first = try stat()
+        #expect(first.contains("size 3\n") && !first.contains("pending"))
+        #expect(try stat() == first && digests == 1)
+        lab.simulator.restart(a)
+        try lab.run(.seconds(2))
+        #expect(try stat() == first && digests == 1)
+        lab.files(a)["x"] = Bytes(utf8: "two")
+        try lab.run(.seconds(2))
+        #expect(try stat() != first && digests == 2)
+        lab.files(a)["x"] = nil
+        try lab.run(.seconds(2))
+        #expect(try stat() == "//p2x/1\n")
+        #expect(lab.simulator.rows("files_hashes", of: a).isEmpty)
+    }
+}
