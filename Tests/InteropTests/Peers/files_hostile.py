@@ -193,7 +193,7 @@ def broken_off(world):
     """Ends of all kinds while an answer is looked for or sent: the node goes on (3.1)."""
     node = world.node({"good": b"content", "big": octets(1 << 20) * 16})
     before = node.descriptors()
-    for round_ in range(60):
+    for round_ in range(12):
         for service, line in ((LIST, b"\n"), (QUERY, b"\n"), (DOWNLOAD, b"big\n"), (QUERY, b"//p2x/1/stat/big\n")):
             sock = dial(node.address(service))
             sock.sendall(line)
