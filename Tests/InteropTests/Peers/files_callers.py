@@ -26,8 +26,9 @@ def list_callers(world):
         equal(answer.data, b"\n".join(answer.lines) + b"\n", "lines")
         known.append(identity)
     strangers = (
-        b"\n", b"hello\n", node.identity.encode() + b"\n", f"127.0.0.1:{node.port}\n".encode(), b"256.1.1.1:1\n", b"1.2.3.4:65534\n",
-        b"01.2.3.4:80\n", b"[::1]:7000\n", b"localhost:7000\n", b"0.0.0.0:7000\n", b"224.0.0.1:7000\n", b"\xff\xfe\n")
+        b"\n", b"hello\n", node.identity.encode() + b"\n", f"127.0.0.1:{node.port}\n".encode(), b"256.1.1.1:1\n",
+        b"1.2.3.4:65534\n", b"01.2.3.4:80\n", b"[::1]:7000\n", b"localhost:7000\n", b"0.0.0.0:7000\n",
+        b"224.0.0.1:7000\n", b"\xff\xfe\n")
     for line in strangers:
         answer = node.list(line)
         equal((sorted(answer.lines), answer.end), (sorted(known), FIN), f"an answer to {line}")
@@ -68,7 +69,8 @@ def query_callers(world):
 
 @case()
 def download_callers(world):
-    """Exactly the file, then FIN; not there, not shared, empty: no octet and FIN; the name counts octet by octet (6.1)."""
+    """Exactly the file, then FIN; not there, not shared, empty: no octet and FIN; the name counts octet by octet
+    (6.1)."""
     big = octets(3 << 20)
     node = world.node({"small": b"\n\r\n\x00", "big": big, "empty": b"", "a b": b"spaces", " lead": b"1", "%41": b"2"})
     equal(node.fetch(b"big\n").data == big, True, "the big file is the same")
@@ -101,7 +103,8 @@ def netcat_callers(world):
         def said(service, text, words=tuple(options)):
             host, port = node.address(service)
             done = subprocess.run(
-                [program, *words, "-w", "10", host, str(port)], input=text, capture_output=True, timeout=30, check=False)
+                [program, *words, "-w", "10", host, str(port)], input=text, capture_output=True, timeout=30,
+                check=False)
             equal(done.returncode, 0, f"nc {words}: {done.stderr}")
             return done.stdout
         equal(said(LIST, b"\n"), b"", "an empty list")

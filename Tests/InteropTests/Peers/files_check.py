@@ -2,7 +2,7 @@
 """One case of P+2 against real nodes that it starts itself: status 0, or what differed and status 1.
 
     files_check.py --list
-    files_check.py CASE --program PATH-OF-PEERNODE [--files N] [--bytes N] [--kills N]
+    files_check.py CASE --program PATH-OF-PEERNODE [--files N] [--within S] [--bytes N] [--kills N]
 
 Nodes, peers and callers have addresses of their own in 127.0.0.0/8 and folders of their own; every wait is bounded,
 and nothing outlives the case. --files, --bytes and --kills make the cases that take them longer.
@@ -30,6 +30,7 @@ def parse_options(arguments):
     parser.add_argument("--program", help="the peernode to be started")
     parser.add_argument("--files", type=int, default=5_000, help="files in a big folder")
     parser.add_argument("--bytes", type=int, default=64 << 20, help="size of a big file")
+    parser.add_argument("--within", type=float, default=2.0, help="seconds until a change of a big folder is told")
     parser.add_argument("--kills", type=int, default=5, help="how often a node is killed")
     options = parser.parse_args(arguments)
     if not options.list and not (options.case and options.program):

@@ -40,7 +40,7 @@ def long_lines(world):
         node.wait("reject", count=4, service=name, reason="line_too_long")
     serves(node)
     settled(node, before)
-    grown = node.memory() - memory
+    grown = node.grown(memory)
     check(grown < 64 << 20, f"endless lines took {grown >> 20} MiB")
     node.stop()
 
@@ -146,7 +146,7 @@ def crowds(world):
                 serves(node)
     serves(node)
     settled(node, before)
-    grown = node.memory() - memory
+    grown = node.grown(memory)
     check(grown < 64 << 20, f"the crowd took {grown >> 20} MiB")
     node.stop()
 
@@ -164,7 +164,7 @@ def unread_answers(world):
         node.wait("query_in", count=100)
         serves(node)
     settled(node, before)
-    grown = node.memory() - memory
+    grown = node.grown(memory)
     check(grown < 192 << 20, f"100 unread answers of 0.8 MiB took {grown >> 20} MiB")
     node.stop()
 

@@ -183,7 +183,7 @@ def killed_plain_downloads(world):
     stay (6.2)."""
     def dripping(sock, _):
         while True:
-            sock.sendall(b"x" * 1000)
+            sock.sendall(b"x" * 100_000)
             time.sleep(0.05)
 
     peer = world.peer(download=dripping)
@@ -192,10 +192,12 @@ def killed_plain_downloads(world):
     node.start()
 
     def kill(_):
-        node.kill()
+        if node.leftovers():
+            node.kill()
 
     with contextlib.suppress(ConnectionError):
         node.ask("files.download", {"name": "file", "peer": peer.identity}, row=kill)
+    equal(len(node.leftovers()), 1, "parts of a killed node")
     node.start()
     node.until("no part", lambda: not node.leftovers())
     equal(set(os.listdir(node.folder)), {"precious", ".peernode"}, "the folder")

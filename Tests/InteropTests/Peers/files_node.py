@@ -47,7 +47,7 @@ class Node:
 
     # --- its life --------------------------------------------------------------------------------------------
 
-    def start(self, listening=True):
+    def start(self, listening=True, seconds=WAIT):
         self.lines = []
         self.process = subprocess.Popen(
             [self.program, "run", "--config", os.path.join(self.place, "peernode.json")],
@@ -58,7 +58,7 @@ class Node:
         if listening:
             for name in ("admin", "files.list", "files.query", "files.download"):
                 self.wait("listening", listener=name)
-            self.until("its index", lambda: self.status()["indexed"])
+            self.until("its index", lambda: self.status()["indexed"], seconds)
         return self
 
     def read(self, process, lines):
@@ -207,8 +207,15 @@ class Node:
 
     def memory(self):
         """The most octets that it ever had in memory."""
+        return self.kilobytes("VmHWM") << 10
+
+    def grown(self, before):
+        """Octets more than before; 0 for a program with a sanitizer, which keeps what was freed."""
+        return 0 if self.kilobytes("VmPeak") > 1 << 30 else self.memory() - before
+
+    def kilobytes(self, field):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
-            return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
+            return next(int(line.split()[1]) for line in file if line.startswith(field + ":"))
 
     def leftovers(self):
         """Files of downloads that have not come whole."""
