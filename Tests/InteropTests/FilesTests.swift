@@ -13,7 +13,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "list-callers", "query-callers", "download-callers", "netcat-callers", "extension-callers", "failed-answers",
+        "list-callers", "query-callers", "cut-answers", "download-callers", "netcat-callers", "extension-callers",
+        "failed-answers",
         "stopping",
     ])
     func `a caller says one line and has one answer, whose end tells whether it is whole`(_ name: String)
@@ -32,7 +33,7 @@ import Testing
 
     @Test(arguments: [
         "endless-answers", "slow-answers", "broken-downloads", "hostile-names", "lying-peers", "resumed-downloads",
-        "cancelled-downloads", "too-large",
+        "downloads-at-once", "cancelled-downloads", "too-large",
     ])
     func `a hostile peer that we call costs its answer, and nothing of it gets out of its place`(_ name: String)
         async throws

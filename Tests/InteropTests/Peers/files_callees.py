@@ -238,6 +238,38 @@ def resumed_downloads(world):
 
 
 @case()
+def downloads_at_once(world):
+    """Downloads of one name at the same time all get a name of their own; above `maxDownloads` one is refused (6.2)."""
+    data = octets(300_000)
+    gate = threading.Event()
+
+    def serve(sock, _):
+        sock.sendall(data[:100_000])
+        gate.wait(20)
+        sock.sendall(data[100_000:])
+
+    peer = world.peer(download=serve)
+    node = world.node({}, extensions=False, maxDownloads=5)
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(node.download(name="file", peer=peer.identity)))
+               for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    node.until("five downloads", lambda: node.status()["downloads"] == 5)
+    node.until("five callers", lambda: len(peer.requests) == 5)
+    equal(node.refusal(name="file", peer=peer.identity), "limit", "the sixth")
+    equal(node.names(), [], "what is shared while they come")
+    gate.set()
+    for thread in threads:
+        thread.join(30)
+    expected = ["file"] + [f"file ({number})" for number in range(2, 6)]
+    equal(sorted(row["path"] for row in results), sorted(expected), "names")
+    for name in expected:
+        check(node.content(name) == data, f"{name} differs")
+    node.stop()
+
+
+@case()
 def cancelled_downloads(world):
     """The operator who goes away ends his search and his download; the peer sees the end (6.2)."""
     gone = threading.Event()

@@ -68,6 +68,18 @@ def query_callers(world):
 
 
 @case()
+def cut_answers(world):
+    """Of an answer that is too long as many whole lines are told as there is room for (3.2)."""
+    names = [f"{number:04}" for number in range(100)]
+    for key, limit, count in (("maxQueryAnswerLines", 7, 7), ("maxQueryAnswerBytes", 52, 10)):
+        node = world.node({name: b"" for name in names}, **{key: limit})
+        equal(node.names(), [name.encode() for name in names[:count]], f"lines with {key}: {limit}")
+        equal(node.wait("query_in")["matches"], 100, "matches")
+        equal(len(node.query(b"//p2x/1/find/00\n").lines) < 11, True, "lines of find are cut")
+        node.stop()
+
+
+@case()
 def download_callers(world):
     """Exactly the file, then FIN; not there, not shared, empty: no octet and FIN; the name counts octet by octet
     (6.1)."""
