@@ -71,6 +71,10 @@ import Testing
         try await Python.filesCase("killed-downloads", options, within: .seconds(1530))
     }
 
+    @Test func `a download that begins as soon as the node is there is none of an earlier life`() async throws {
+        try await Python.filesCase("early-downloads")
+    }
+
     @Test func `what a killed node has left of a download that cannot go on is removed`() async throws {
         try await Python.filesCase("killed-plain-downloads")
     }

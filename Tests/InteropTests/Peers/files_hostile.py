@@ -80,7 +80,7 @@ def full_services(world):
         with contextlib.ExitStack() as stack:
             idle = [stack.enter_context(dial(node.address(service), host)) for _ in range(2)]
             node.until("two callers", lambda key=f"{name}Callers": node.status()[key] == 2)
-            equal(read_answer(stack.enter_context(dial(node.address(service), host))).end, RESET, "the third of one")
+            equal(exchange(node.address(service), source=host).end, RESET, "the third of one address")
             node.wait("reject", service=name, reason="limit")
             idle += [stack.enter_context(dial(node.address(service))) for _ in range(2)]
             node.until("four callers", lambda key=f"{name}Callers": node.status()[key] == 4)

@@ -203,3 +203,24 @@ def killed_plain_downloads(world):
     equal(set(os.listdir(node.folder)), {"precious", ".peernode"}, "the folder")
     equal(node.names(), [b"precious"], "what is shared")
     node.stop()
+
+
+@case(60)
+def early_downloads(world):
+    """A download that begins as soon as the node can be spoken to is none of the leftovers of earlier lives (6.2)."""
+    data = octets(300_000)
+
+    def slowly(sock, _):
+        for first in range(0, len(data), 30_000):
+            sock.sendall(data[first:first + 30_000])
+            time.sleep(0.05)
+
+    peer = world.peer(download=slowly)
+    node = world.home({"extensions": False})
+    for number in range(8):
+        node.start(listening=False)
+        node.wait("listening", listener="admin")
+        done = node.download(name=f"file {number}", peer=peer.identity)
+        equal(done["bytes"], len(data), "octets")
+        check(node.content(f"file {number}") == data, "the file differs")
+        node.stop()

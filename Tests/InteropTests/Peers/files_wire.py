@@ -91,7 +91,12 @@ def read_answer(sock, seconds=WAIT, most=None):
 
 def exchange(address, *writes, half_close=False, source=None, seconds=WAIT, pause=0.0):
     """Says all writes, `pause` seconds apart, and gives what comes."""
-    with dial(address, source) as sock:
+    try:
+        sock = dial(address, source)
+    except ConnectionResetError:
+        # Turned away before `connect` had returned.
+        return Answer(b"", RESET)
+    with sock:
         for number, data in enumerate(writes):
             if number and pause:
                 time.sleep(pause)
