@@ -22,8 +22,22 @@ public enum Python {
     }
 
     /// Starts one of its programs.
-    public static func start(_ program: String, _ arguments: [String], name: String) throws -> ChildProcess {
-        try ChildProcess("/usr/bin/env", ["python3", "\(folder)/\(program)"] + arguments, name: name)
+    public static func start(
+        _ program: String, _ arguments: [String], name: String, life: Duration = .seconds(240)
+    ) throws -> ChildProcess {
+        try ChildProcess("/usr/bin/env", ["python3", "\(folder)/\(program)"] + arguments, name: name, life: life)
+    }
+
+    /// Runs a case of P+2, which starts nodes of its own, to its end.
+    public static func filesCase(
+        _ name: String, _ options: [String] = [], within limit: Duration = .seconds(150)
+    ) async throws {
+        let check = try start(
+            "files_check.py", [name, "--program", Program.path] + options, name: name, life: limit)
+        let exit = try await check.waitForExit(within: limit)
+        guard exit != .status(0) else { return }
+        let said = check.lines.map(\.text).joined(separator: "\n")
+        throw Missing(description: "\(exit): \(said)\n\(check.complaints)")
     }
 
     /// Starts a DDRP peer, which ends by itself after some minutes.
