@@ -61,7 +61,7 @@ public struct AnswerLines: Equatable, Sendable {
             isSkipping = true
             return
         }
-        line.append(contentsOf: part)
+        line.append(part)
     }
 
     private mutating func endLine() -> Bytes? {

@@ -72,6 +72,14 @@ public struct FileStat: Hashable, Sendable {
         (self.size, self.modified, self.digest) = (size, modified, digest)
     }
 
+    /// Whether both say the same of the octets. Where both know the digest, it alone decides: two versions can have one
+    /// second in common.
+    func isSame(as other: FileStat) -> Bool {
+        guard size == other.size else { return false }
+        if let digest, let others = other.digest { return digest == others }
+        return modified == other.modified
+    }
+
     /// Reads the lines of an answer, the banner first. nil: the file is not there, or nothing sensible is said of it.
     public init?(lines: some Sequence<Bytes>) {
         var (size, modified, digest): (UInt64?, Int64, Bytes32?) = (nil, 0, nil)

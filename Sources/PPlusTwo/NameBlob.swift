@@ -58,13 +58,35 @@ struct NameBlob {
         return low
     }
 
+    /// Puts `name` at `index`.
+    mutating func insert(_ name: [UInt8], at index: Int) {
+        let start = starts[index]
+        octets.insert(contentsOf: name + [UInt8(ascii: "\n")], at: start)
+        starts.insert(start, at: index)
+        for later in index + 1..<starts.count { starts[later] += name.count + 1 }
+    }
+
+    /// Takes the name at `index` out.
+    mutating func remove(at index: Int) {
+        let (start, end) = (starts[index], starts[index + 1])
+        octets.removeSubrange(start..<end)
+        starts.remove(at: index)
+        for later in index..<starts.count { starts[later] -= end - start }
+    }
+
     /// The index of `name`, when the names are sorted by octets.
     func index(of name: some Collection<UInt8>) -> Int? {
+        let index = place(of: name)
+        return index < count && self[index].elementsEqual(name) ? index : nil
+    }
+
+    /// The index of `name`, or that of the first one behind it.
+    func place(of name: some Collection<UInt8>) -> Int {
         var (low, high) = (0, count)
         while low < high {
             let middle = (low + high) / 2
             if self[middle].lexicographicallyPrecedes(name) { low = middle + 1 } else { high = middle }
         }
-        return low < count && self[low].elementsEqual(name) ? low : nil
+        return low
     }
 }

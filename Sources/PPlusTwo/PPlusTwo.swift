@@ -107,7 +107,7 @@ extension PPlusTwo {
         case .listening(let listener, let address): listening(listener, address, at: now, into: &effects)
         case .refused(let listener, let error): cannotListen(listener, error, into: &effects)
         case .recalled(let table, let rows, let more): recalled(rows, of: table, more: more, at: now, into: &effects)
-        case .changed: shareChanged(at: now)
+        case .changed(_, let paths): shareChanged(paths, at: now, into: &effects)
         default: break
         }
     }
@@ -192,6 +192,7 @@ extension PPlusTwo {
         switch errands.removeValue(forKey: request) {
         case .watch: watched(result, at: now, into: &effects)
         case .scan: scanned(result, at: now, into: &effects)
+        case .changed(let path): lookedAt(path, result, at: now, into: &effects)
         case .hash: hashed(result, at: now, into: &effects)
         case .hashCheck(let digest): hashEnded(digest, result.entry, at: now, into: &effects)
         case .stat(let connection): inspected(result.entry, for: connection, at: now, into: &effects)

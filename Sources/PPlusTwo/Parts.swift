@@ -67,10 +67,7 @@ extension Parts {
         var found: String?
         for (token, part) in parts.sorted(by: { $0.key < $1.key })
         where part.peer == peer && part.name == name && !inUse.contains(token) {
-            let isSame =
-                part.stat.size == stat.size
-                && (part.stat.digest == stat.digest && stat.digest != nil || part.stat.modified == stat.modified)
-            if isSame, found == nil {
+            if part.stat.isSame(as: stat), found == nil {
                 found = token
                 inUse.insert(token)
             } else {
@@ -108,11 +105,14 @@ extension Parts {
     }
 
     /// Compares what lies there with what is known: files that nobody knows go, as do rows without a file.
-    mutating func clean(_ found: [RelativePath], into effects: inout Effects) {
+    /// `coming`: what downloads that run write.
+    mutating func clean(_ found: [RelativePath], coming: Set<String>, into effects: inout Effects) {
         var tokens: Set<String> = []
         for path in found {
             let name = path.name.split(separator: ".", maxSplits: 1)
-            guard let token = name.first.map(String.init), !inUse.contains(token) else { continue }
+            guard let token = name.first.map(String.init), !inUse.contains(token), !coming.contains(token) else {
+                continue
+            }
             if parts[token] != nil, path == Self.part(token).path {
                 tokens.insert(token)
             } else {
@@ -135,9 +135,11 @@ extension PPlusTwo {
     }
 
     mutating func foundLeftovers(_ result: StoreResult, into effects: inout Effects) {
+        let coming = Set(downloads.values.map(\.token))
         switch result {
-        case .entries(let entries, _): parts.clean(entries.filter { !$0.isFolder }.map(\.path), into: &effects)
-        case .failed(.notFound): parts.clean([], into: &effects)
+        case .entries(let entries, _):
+            parts.clean(entries.filter { !$0.isFolder }.map(\.path), coming: coming, into: &effects)
+        case .failed(.notFound): parts.clean([], coming: coming, into: &effects)
         // What cannot be looked at is not taken for empty.
         default: break
         }

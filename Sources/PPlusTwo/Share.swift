@@ -7,12 +7,14 @@ struct Share {
     private static let page = 8192
     /// A folder that changes all the time is not scanned more often than this (P+2 section 5.1).
     private static let shortestPause: Duration = .seconds(1)
-    /// A scan takes at most this share of the time, as one part of so many.
-    private static let pauseOfScans = 10
+    /// A scan takes at most this share of the time, as one part of so many: more of it, and changes would show late.
+    private static let pauseOfScans = 2
     /// Watches miss things: on network file systems, or when there are too many folders.
     static let longestPause: Duration = .seconds(600)
     /// How often a folder is looked at that cannot be watched.
     static let pauseUnwatched: Duration = .seconds(30)
+    /// Changes that are looked at one by one: each costs a millisecond where there are 100,000 files.
+    static let mostLookedAt = 32
     /// Names that are remembered as told of in the log.
     private static let mostTold = 10_000
 
@@ -71,6 +73,26 @@ struct Share {
         return end(at: now)
     }
 
+    /// What has become of one file. False: only a scan can tell what that means.
+    mutating func take(
+        _ path: RelativePath, _ entry: FileEntry?, _ configuration: PPlusTwo.Configuration,
+        skipped: (RelativePath, String) -> Void
+    ) -> Bool {
+        guard configuration.recursive || path.components.count == 1 else { return true }
+        guard isKnown, !isScanning, names.canSet(path), entry?.isFolder != true else { return false }
+        if entry == nil, configuration.recursive, names.index(of: Bytes(utf8: path.description)) == nil {
+            // It may have been a folder.
+            return false
+        }
+        if let entry, let why = reason(against: entry, .max) {
+            if told.count < Self.mostTold, told.insert(path).inserted { skipped(path, why) }
+            return true
+        }
+        guard entry == nil || names.count < configuration.maxSharedFiles else { return false }
+        names.set(path, entry)
+        return true
+    }
+
     private mutating func reason(against entry: FileEntry, _ limit: Int) -> String? {
         if entry.path.components.contains(where: \.utf8.containsControls) { return "control_character" }
         if found.count >= limit {
@@ -108,8 +130,30 @@ extension PPlusTwo {
         rescan(at: now, into: &effects)
     }
 
-    /// Something has changed in the folder: it is scanned, at most once a second.
-    mutating func shareChanged(at now: Moment) {
+    /// These files have changed, or more than is known (no paths): a few are looked at, for others the folder is scanned.
+    mutating func shareChanged(_ paths: [RelativePath], at now: Moment, into effects: inout Effects) {
+        guard (1...Share.mostLookedAt).contains(paths.count) else { return scanSoon(at: now) }
+        for path in paths {
+            errands[effects.store(.inspect(FileName(Share.folder, path)))] = .changed(path)
+        }
+    }
+
+    /// What has become of a file that has changed.
+    mutating func lookedAt(_ path: RelativePath, _ result: StoreResult, at now: Moment, into effects: inout Effects) {
+        var entry: FileEntry?
+        switch result {
+        case .entries(let entries, _): entry = entries.first
+        case .failed(.notFound): break
+        default: return scanSoon(at: now)
+        }
+        let isTaken = share.take(path, entry, configuration) { path, why in
+            effects.log(.info, "share_skipped", ["name": .text(path), "why": .string(why)])
+        }
+        isTaken ? indexChanged(.debug, into: &effects) : scanSoon(at: now)
+    }
+
+    /// The folder is scanned, at most once a second.
+    private mutating func scanSoon(at now: Moment) {
         let due = now.instant + share.pause(at: now.instant)
         timers.set(.rescan, at: due)
     }
@@ -137,16 +181,16 @@ extension PPlusTwo {
         case .scan(let path): errands[effects.store(Share.scan(after: path))] = .scan
         case .done(let pause):
             timers.set(.rescan, at: now.instant + pause)
-            indexChanged(at: now, into: &effects)
+            hashes.keep(share.names, into: &effects)
+            indexChanged(.info, into: &effects)
         }
     }
 
-    private mutating func indexChanged(at now: Moment, into effects: inout Effects) {
+    private mutating func indexChanged(_ level: LogLevel, into effects: inout Effects) {
         let total = [share.names.count, Int(clamping: share.names.totalOctets)]
-        hashes.keep(share.names, into: &effects)
         guard total != reports.shared else { return }
         reports.shared = total
-        effects.log(.info, "share_indexed", ["files": .count(total[0]), "bytes": .count(total[1])])
+        effects.log(level, "share_indexed", ["files": .count(total[0]), "bytes": .count(total[1])])
     }
 
     /// The place of a shared file.

@@ -35,18 +35,69 @@ struct SharedNames {
     private mutating func add(_ entry: FileEntry) {
         let name = entry.path.components.count == 1 ? entry.path.name : entry.path.description
         names.append(name.utf8)
-        let key = ignoresCase ? entry.path.name.lowercased() : entry.path.name
+        let key = key(of: entry)
         keys?.append(key.utf8)
-        if !key.utf8.allSatisfy({ $0 < 0x80 }) {
-            let form = key.composed
-            if !form.utf8.elementsEqual(key.utf8) {
-                composed.append(form.utf8)
-                composedNames.append(count - 1)
-            }
+        if let form = otherForm(of: key) {
+            composed.append(form)
+            composedNames.append(count - 1)
         }
         sizes.append(entry.size)
         times.append(entry.modified)
         totalOctets = totalOctets.addingReportingOverflow(entry.size).partialValue
+    }
+
+    /// Whether `set` can do it: there is no index of last components yet, which a file in a subfolder needs.
+    func canSet(_ path: RelativePath) -> Bool { path.components.count == 1 || keys != nil }
+
+    /// Puts in what is known of one file now; nil: it is not there any more.
+    mutating func set(_ path: RelativePath, _ entry: FileEntry?) {
+        let name = Array(path.description.utf8)
+        let index = names.place(of: name)
+        if index < count, names[index].elementsEqual(name) {
+            totalOctets = totalOctets.subtractingReportingOverflow(sizes[index]).partialValue
+            guard let entry else { return remove(at: index) }
+            (sizes[index], times[index]) = (entry.size, entry.modified)
+            totalOctets = totalOctets.addingReportingOverflow(entry.size).partialValue
+        } else if let entry {
+            insert(name, entry, at: index)
+        }
+    }
+
+    private mutating func remove(at index: Int) {
+        names.remove(at: index)
+        keys?.remove(at: index)
+        sizes.remove(at: index)
+        times.remove(at: index)
+        if let place = composedNames.firstIndex(of: index) {
+            composed.remove(at: place)
+            composedNames.remove(at: place)
+        }
+        for place in composedNames.indices where composedNames[place] > index { composedNames[place] -= 1 }
+    }
+
+    private mutating func insert(_ name: [UInt8], _ entry: FileEntry, at index: Int) {
+        let key = key(of: entry)
+        names.insert(name, at: index)
+        keys?.insert(Array(key.utf8), at: index)
+        sizes.insert(entry.size, at: index)
+        times.insert(entry.modified, at: index)
+        for place in composedNames.indices where composedNames[place] >= index { composedNames[place] += 1 }
+        if let form = otherForm(of: key) {
+            composed.append(form)
+            composedNames.append(index)
+        }
+        totalOctets = totalOctets.addingReportingOverflow(entry.size).partialValue
+    }
+
+    private func key(of entry: FileEntry) -> String {
+        ignoresCase ? entry.path.name.lowercased() : entry.path.name
+    }
+
+    /// The octets of its normal form C, when they are others.
+    private func otherForm(of key: String) -> [UInt8]? {
+        guard !key.utf8.allSatisfy({ $0 < 0x80 }) else { return nil }
+        let form = Array(key.composed.utf8)
+        return form.elementsEqual(key.utf8) ? nil : form
     }
 
     /// The name at `index`.

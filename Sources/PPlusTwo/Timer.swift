@@ -47,6 +47,8 @@ extension PPlusTwo {
     enum Errand {
         case watch
         case scan
+        /// What has become of a shared file.
+        case changed(RelativePath)
         case hash
         case hashCheck(Bytes32)
         /// The file that a caller asks about.

@@ -45,6 +45,32 @@ import Testing
         }
     }
 
+    @Test(arguments: [false, true]) func `an index that is changed is the one that a scan would make`(isDeep: Bool) {
+        var random = SystemRandomNumberGenerator()
+        let all = ["a", "ab", "b", "cafe\u{301}", "caf\u{e9}", "z"] + (isDeep ? ["a/b", "a/caf\u{e9}", "s/t/u"] : [])
+        var there: [String: FileEntry] = isDeep ? ["s/t/u": entry("s/t/u", 1)] : [:]
+        var index = SharedNames(Array(there.values))
+        for step in 0..<400 as Range<UInt64> {
+            guard let name = all.randomElement(using: &random), let path = RelativePath(name) else { continue }
+            guard index.canSet(path) else { return #expect(Bool(false), "an index of subfolders takes all names") }
+            there[name] = Bool.random(using: &random) ? entry(name, step) : nil
+            index.set(path, there[name])
+            let scanned = SharedNames(there.values.sorted { $0.path < $1.path })
+            #expect(index.count == scanned.count && index.totalOctets == scanned.totalOctets)
+            for place in 0..<index.count {
+                #expect(index.name(place) == scanned.name(place) && index.sizes[place] == scanned.sizes[place])
+            }
+            for text in ["", "a", "b", "caf\u{e9}", "cafe\u{301}", "u"] {
+                #expect(found(text, in: index) == found(text, in: scanned))
+            }
+        }
+    }
+
+    private func entry(_ name: String, _ size: UInt64) -> FileEntry {
+        guard let path = RelativePath(name) else { preconditionFailure("\(name) is no path") }
+        return FileEntry(path: path, isFolder: false, size: size, modified: WallClock(milliseconds: 0))
+    }
+
     @Test func `normal forms are equal, and so are cases when that is wanted`() {
         let (nfd, nfc) = ("cafe\u{301}.txt", "caf\u{e9}s")
         let names = index([nfd, nfc, "\u{212A}elvin", "e\u{323}\u{301}\u{20DD}"])

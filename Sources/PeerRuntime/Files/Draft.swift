@@ -53,7 +53,7 @@ extension Folders {
     public func removeDrafts(changedBefore time: WallClock) throws(SystemError) -> Int {
         var count = 0
         for folder in names {
-            var walk = Walk(folder, in: self, atOnce: 1_024, withHidden: true)
+            var walk = Walk(folder, in: self, withHidden: true)
             while let entry = try walk.next() {
                 guard !entry.isFolder, entry.modified < time, Descriptor.isDraftName(entry.path.name) else { continue }
                 try openFolder(of: FileName(folder, entry.path)).remove(entry.path.name)

@@ -22,6 +22,7 @@ final class FileWork {
     private var watches: [FolderID: Watch] = [:]
     /// Jobs that wait because an earlier one works on the same folder.
     private var queues: [FolderID: [() -> Void]] = [:]
+    private var scanners: [FolderID: Scanner] = [:]
     private var isClosed = false
 
     init(loop: Loop, folders: Folders) {
@@ -46,8 +47,10 @@ final class FileWork {
 
     /// Changes of a folder keep their order; reading beside them is free to overtake.
     private func inOrder(_ operation: StoreOperation, _ done: @escaping (StoreResult) -> Void) {
+        let scanner = scanners[operation.folder, default: Scanner()]
+        scanners[operation.folder] = scanner
         let job = { [unowned self, folders] in
-            loop.work({ PeerRuntime.carryOut(operation, in: folders) }) { [weak self] result in
+            loop.work({ PeerRuntime.carryOut(operation, in: folders, scanner) }) { [weak self] result in
                 done(result)
                 self?.next(operation.folder)
             }

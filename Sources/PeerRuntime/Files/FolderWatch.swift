@@ -12,8 +12,6 @@ public final class FolderWatch: @unchecked Sendable {
     public static let standardLimit = 65_536
     /// Paths told at once; more are said as "scan again".
     private static let pathLimit = 4_096
-    /// Names of a new folder read at once.
-    private static let listingLimit = 1_024
 
     /// False when there are folders that are not watched: too many, or not to be read.
     public private(set) var isComplete = true
@@ -110,16 +108,19 @@ public final class FolderWatch: @unchecked Sendable {
         let watch = try events.watch(folder)
         folders.updateValue(path, forKey: watch)
         watches[path] = watch
-        var last: String?
-        repeat {
-            let listing = try folder.list(after: last, limit: Self.listingLimit)
-            for file in listing.files {
-                guard let place = RelativePath(components: (path?.components ?? []) + [file.name]) else { continue }
-                changes.insert(place)
-                if file.status.kind == .folder { pending.append(place) }
+        var unknown: [RelativePath] = []
+        try folder.forEachName { octets, kind in
+            guard kind != .file || !changes.isTooMuch, let name = String(validating: octets),
+                let place = RelativePath(components: (path?.components ?? []) + [name])
+            else { return }
+            changes.insert(place)
+            switch kind {
+            case .file: break
+            case .folder: pending.append(place)
+            case .unknown: unknown.append(place)
             }
-            last = listing.next
-        } while last != nil
+        }
+        for place in unknown where try folder.statusIfAny(of: place.name)?.kind == .folder { pending.append(place) }
     }
 
     /// No more watches of a folder that went away, and of those below it.

@@ -1,46 +1,36 @@
 internal import Glibc
 internal import PeerCore
 
-/// A file or folder in a listing.
-struct ListedFile {
-    /// Its name.
-    let name: String
-    /// What the system said about it: a file or a folder.
-    let status: FileStatus
-}
-
-/// A part of what is in a folder, in the order of the octets of the names.
+/// Some names in a folder, in the order of their octets.
 struct Listing {
-    /// Files and folders.
-    let files: [ListedFile]
+    let names: [String]
     /// After which name to go on; nil when this was all.
     let next: String?
 }
 
 extension Descriptor {
-    /// At most `limit` files and folders of this folder, those after `last`. Left out: hidden names, names that are
-    /// not UTF-8, links and special files. Memory is bounded by `limit`, whatever the folder holds.
+    /// At most `limit` names in this folder, those after `last`. Left out: hidden names, names that are not UTF-8, and
+    /// what is known to be a link or special file. Memory is bounded by `limit`, whatever the folder holds.
     func list(after last: String?, limit: Int, withHidden: Bool = false) throws(SystemError) -> Listing {
-        var first = FirstNames(limit: limit)
-        try forEachName { name in
-            guard withHidden || !name.utf8.starts(with: [UInt8(ascii: ".")]), name != ".", name != ".." else { return }
-            if let last, !last.precedes(name) { return }
+        var first = FirstNames(after: last, limit: limit)
+        try forEachName { name, _ in
+            guard withHidden || name[0] != UInt8(ascii: ".") else { return }
             first.insert(name)
         }
         let names = first.sorted()
-        var files: [ListedFile] = []
-        for name in names {
-            // What is gone by now is left out.
-            guard let status = try statusIfAny(of: name), status.kind == .file || status.kind == .folder else {
-                continue
-            }
-            files.append(ListedFile(name: name, status: status))
-        }
-        return Listing(files: files, next: first.isCut ? names.last : nil)
+        return Listing(names: names, next: first.isCut ? names.last : nil)
     }
 
-    /// The names in this folder that are UTF-8, in no order, without those known to be links or special files.
-    func forEachName(_ body: (String) -> Void) throws(SystemError) {
+    /// What a folder says of a name in it.
+    enum ListedKind {
+        case file
+        case folder
+        /// Some file systems do not tell.
+        case unknown
+    }
+
+    /// The names in this folder, in no order, without those known to be links or special files. Not all are UTF-8.
+    func forEachName(_ body: (Span<UInt8>, ListedKind) -> Void) throws(SystemError) {
         let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
         let copy = try attempt { unsafe openat(number, ".", flags) }
         guard let stream = unsafe fdopendir(copy) else {
@@ -52,52 +42,94 @@ extension Descriptor {
         while true {
             errno = 0
             guard let entry = unsafe readdir(stream) else { break }
-            // File systems that do not tell the kind are asked later.
-            let kinds = [DT_REG, DT_DIR, DT_UNKNOWN]
-            guard unsafe kinds.contains(Int(entry.pointee.d_type)) else { continue }
-            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { octets in
-                unsafe String(validating: octets.prefix { $0 != 0 }, as: UTF8.self)
+            let kind: ListedKind
+            switch unsafe Int(entry.pointee.d_type) {
+            case DT_REG: kind = .file
+            case DT_DIR: kind = .folder
+            case DT_UNKNOWN: kind = .unknown
+            default: continue
             }
-            if let name { body(name) }
+            unsafe withUnsafeBytes(of: &entry.pointee.d_name) { octets in
+                unsafe octets.withMemoryRebound(to: UInt8.self) { octets in
+                    let name = unsafe UnsafeBufferPointer(rebasing: octets.prefix { $0 != 0 })
+                    guard unsafe !name.elementsEqual(".".utf8), unsafe !name.elementsEqual("..".utf8) else { return }
+                    unsafe body(name.span, kind)
+                }
+            }
         }
         if errno != 0 { throw SystemError(code: errno) }
     }
 }
 
-/// The first names of many, in the order of their octets.
+/// The first names of many, in the order of their octets, of those that are UTF-8.
+///
+/// They lie in one piece of memory: folders have been seen with a million names.
 private struct FirstNames {
     private let limit: Int
-    private var names: [String] = []
-    private var ceiling: String?
+    /// Only what comes after it.
+    private let floor: [UInt8]?
+    private var octets: [UInt8] = []
+    private var ranges: [Range<Int>] = []
+    private var ceiling: [UInt8]?
     /// Whether there were more.
     private(set) var isCut = false
 
-    init(limit: Int) {
+    init(after floor: String?, limit: Int) {
+        self.floor = floor.map { Array($0.utf8) }
         self.limit = limit
     }
 
-    mutating func insert(_ name: String) {
-        if let ceiling, !name.precedes(ceiling) {
+    mutating func insert(_ name: Span<UInt8>) {
+        if let floor, !precedes(floor.span, name) { return }
+        if let ceiling, !precedes(name, ceiling.span) {
             isCut = true
             return
         }
-        names.append(name)
+        guard String(validating: name) != nil else { return }
+        for index in name.indices { octets.append(name[index]) }
+        ranges.append(octets.count - name.count..<octets.count)
         // Twice the limit, so that the cost of sorting is shared by as many names as stay.
-        if names.count >= 2 * limit { cut() }
+        if ranges.count >= 2 * limit { cut() }
     }
 
     mutating func sorted() -> [String] {
         cut()
-        return names
+        return ranges.map { String(decoding: octets[$0], as: UTF8.self) }
     }
 
     private mutating func cut() {
-        names.sort { $0.precedes($1) }
-        guard names.count > limit else { return }
-        names.removeLast(names.count - limit)
-        ceiling = names.last
+        let all = octets
+        let span = all.span
+        ranges.sort { precedes(span.extracting($0), span.extracting($1)) }
+        guard ranges.count > limit else { return }
+        let kept = ranges.prefix(limit)
+        ceiling = kept.last.map { Array(all[$0]) }
+        octets = []
+        ranges = kept.map { range in
+            octets.append(contentsOf: all[range])
+            return octets.count - range.count..<octets.count
+        }
         isCut = true
     }
+}
+
+extension String {
+    /// The text of `octets`, when they are UTF-8.
+    init?(validating octets: Span<UInt8>) {
+        guard let text = try? UTF8Span(validating: octets) else { return nil }
+        self.init(copying: text)
+    }
+}
+
+/// Whether `a` comes before `b` in the order of the octets.
+private func precedes(_ a: Span<UInt8>, _ b: Span<UInt8>) -> Bool {
+    let order = unsafe a.withUnsafeBufferPointer { mine in
+        unsafe b.withUnsafeBufferPointer { others in
+            guard let mine = mine.baseAddress, let others = others.baseAddress else { return Int32(0) }
+            return unsafe memcmp(mine, others, min(a.count, b.count))
+        }
+    }
+    return order == 0 ? a.count < b.count : order < 0
 }
 
 extension String {

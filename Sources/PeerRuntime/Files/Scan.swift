@@ -3,18 +3,45 @@ internal import PeerCore
 /// The most entries in one answer, whatever is asked for: some megabytes, some tens of milliseconds.
 let maximumScanPage = 16_384
 
-/// Lists what is below `under` in order of the paths, `limit` at most, what is after `after`.
+/// Lists what is below a folder, page by page.
 ///
-/// Hidden names are left out, but `under` itself may be hidden. What is deeper than a path can say is left out too.
-/// A folder that may not be read fails the whole scan: taken as empty, it would look as if its files were removed.
-func scan(
-    _ folder: FolderID, under: RelativePath?, after: RelativePath?, limit: Int, in folders: Folders
-) throws(SystemError) -> StoreResult {
-    let limit = min(max(limit, 0), maximumScanPage)
-    var walk = Walk(folder, under: under, after: after, in: folders, atOnce: limit + 1)
-    var entries: [FileEntry] = []
-    while entries.count <= limit, let entry = try walk.next() { entries.append(entry) }
-    return .entries(Array(entries.prefix(limit)), more: entries.count > limit)
+/// Whoever asks for the page after the last one goes on with the same walk: a large folder is read once, not anew for
+/// each page. It may go from one thread to another between two pages; it must never be used by two at once.
+final class Scanner: @unchecked Sendable {
+    private struct Place {
+        let under: RelativePath?
+        let after: RelativePath
+        var walk: Walk
+        /// It was found while looking whether there is more.
+        let entry: FileEntry
+    }
+
+    private var place: Place?
+
+    /// What is below `under` in order of the paths, `limit` at most, what is after `after`.
+    ///
+    /// Hidden names are left out, but `under` itself may be hidden. What is deeper than a path can say is left out too.
+    /// A folder that may not be read fails the whole scan: taken as empty, it would look as if its files were removed.
+    func page(
+        _ folder: FolderID, under: RelativePath?, after: RelativePath?, limit: Int, in folders: Folders
+    ) throws(SystemError) -> StoreResult {
+        let limit = min(max(limit, 0), maximumScanPage)
+        var entries: [FileEntry] = []
+        var walk: Walk
+        if let place = exchange(&place, with: nil), place.under == under, place.after == after {
+            walk = place.walk
+            entries = [place.entry]
+        } else {
+            walk = Walk(folder, under: under, after: after, in: folders)
+        }
+        while entries.count <= limit, let entry = try walk.next() { entries.append(entry) }
+        if entries.count > limit {
+            let next = entries.removeLast()
+            place = entries.last.map { Place(under: under, after: $0.path, walk: walk, entry: next) }
+            return .entries(entries, more: true)
+        }
+        return .entries(entries, more: false)
+    }
 }
 
 /// A walk over files and folders in order of their paths that can begin anywhere.
@@ -24,7 +51,9 @@ struct Walk {
     private struct Level {
         let path: RelativePath?
         /// What is known and still to come, last first.
-        var files: [ListedFile] = []
+        var files: [(name: String, status: FileStatus)] = []
+        /// What is known by name only, last first.
+        var names: [String] = []
         /// After which name more is to be read.
         var next: String?
         var isRead = false
@@ -32,18 +61,21 @@ struct Walk {
 
     private let folders: Folders
     private let folder: FolderID
-    private let atOnce: Int
     private let withHidden: Bool
     private var levels: [Level]
 
-    /// Everything below `under` that comes after `after`, read `atOnce` names at a time.
+    /// Names of a folder that are read at once: some megabytes.
+    private static let namesAtOnce = 65_536
+    /// Files that are looked at with one descriptor of their folder.
+    private static let filesAtOnce = 512
+
+    /// Everything below `under` that comes after `after`.
     init(
-        _ folder: FolderID, under: RelativePath? = nil, after: RelativePath? = nil, in folders: Folders, atOnce: Int,
+        _ folder: FolderID, under: RelativePath? = nil, after: RelativePath? = nil, in folders: Folders,
         withHidden: Bool = false
     ) {
         self.folders = folders
         self.folder = folder
-        self.atOnce = atOnce
         self.withHidden = withHidden
         levels = [Level(path: under)]
         guard let after else { return }
@@ -77,21 +109,32 @@ struct Walk {
     }
 
     private mutating func readMore(_ top: Int) throws(SystemError) {
-        let level = levels[top]
-        guard !level.isRead else {
+        guard !levels[top].names.isEmpty || !levels[top].isRead else {
             levels.removeLast()
             return
         }
         do throws(SystemError) {
-            let listing = try folders.open(folder, level.path).list(
-                after: level.next, limit: atOnce, withHidden: withHidden)
-            levels[top].files = listing.files.reversed()
-            levels[top].next = listing.next
-            levels[top].isRead = listing.next == nil
+            let descriptor = try folders.open(folder, levels[top].path)
+            if levels[top].names.isEmpty {
+                let listing = try descriptor.list(
+                    after: levels[top].next, limit: Self.namesAtOnce, withHidden: withHidden)
+                levels[top].names = listing.names.reversed()
+                levels[top].next = listing.next
+                levels[top].isRead = listing.next == nil
+            }
+            let names = Array(levels[top].names.suffix(Self.filesAtOnce))
+            levels[top].names.removeLast(names.count)
+            for name in names.reversed() {
+                // What is gone by now is left out.
+                guard let status = try descriptor.statusIfAny(of: name), status.kind == .file || status.kind == .folder
+                else { continue }
+                levels[top].files.append((name, status))
+            }
+            levels[top].files.reverse()
         } catch  where top > 0 && (error == .notFound || error == .notAFolder) {
             // Removed, or replaced by a link or file, since its name was read.
             levels.removeLast()
-        } catch  where error == .notPermitted && level.path?.name == "lost+found" {
+        } catch  where error == .notPermitted && levels[top].path?.name == "lost+found" {
             // The top of many a disk has this folder, for the disk's repair program alone.
             levels.removeLast()
         }

@@ -13,18 +13,25 @@ public import PeerCore
 ///
 /// `watch` and `unwatch` are no work on files: the host does them with `FolderWatch`.
 public func carryOut(_ operation: StoreOperation, in folders: Folders) -> StoreResult {
+    carryOut(operation, in: folders, Scanner())
+}
+
+/// The same, for scans that go on where `scanner` was.
+func carryOut(_ operation: StoreOperation, in folders: Folders, _ scanner: Scanner) -> StoreResult {
     do throws(SystemError) {
-        return try answer(operation, in: folders)
+        return try answer(operation, in: folders, scanner)
     } catch {
         return .failed(error)
     }
 }
 
 /// The operations that answer with more than "done".
-private func answer(_ operation: StoreOperation, in folders: Folders) throws(SystemError) -> StoreResult {
+private func answer(
+    _ operation: StoreOperation, in folders: Folders, _ scanner: Scanner
+) throws(SystemError) -> StoreResult {
     switch operation {
     case .scan(let folder, let under, let after, let limit):
-        return try scan(folder, under: under, after: after, limit: limit, in: folders)
+        return try scanner.page(folder, under: under, after: after, limit: limit, in: folders)
     case .inspect(let file):
         let status = try folders.openFolder(of: file).status(of: file.path.name)
         try status.requireFileOrFolder()
