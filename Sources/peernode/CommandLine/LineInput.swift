@@ -40,6 +40,8 @@ final class LineInput {
             return line
         }
         guard isTerminal else { return Swift.readLine() }
+        Self.listenToKeys()
+        defer { Self.listenToLines() }
         guard let text = unsafe readline(prompt) else {
             write("")
             return nil
@@ -50,10 +52,26 @@ final class LineInput {
         return line
     }
 
-    /// From now on SIGINT and SIGTERM end the program with exit code 0; libedit has set the terminal right by then.
+    /// libedit does this only after the prompt is on the screen: a key that comes sooner would be taken for part of a
+    /// line, and Ctrl-D be lost.
+    private static func listenToKeys() {
+        var settings = termios()
+        guard unsafe tcgetattr(STDIN_FILENO, &settings) == 0 else { return }
+        unsafe usualSettings = settings
+        settings.c_lflag &= ~tcflag_t(ICANON | ECHO)
+        _ = unsafe tcsetattr(STDIN_FILENO, TCSADRAIN, &settings)
+    }
+
+    fileprivate static func listenToLines() {
+        guard var settings = unsafe usualSettings else { return }
+        _ = unsafe tcsetattr(STDIN_FILENO, TCSADRAIN, &settings)
+    }
+
+    /// From now on SIGINT and SIGTERM end the program with exit code 0.
     static func endOnSignals() {
         for number in [SIGINT, SIGTERM] {
             _ = signal(number) { _ in
+                LineInput.listenToLines()
                 if isatty(STDIN_FILENO) == 1 { _ = unsafe Glibc.write(STDOUT_FILENO, "\n", 1) }
                 _exit(ExitCode.done.rawValue)
             }
@@ -86,3 +104,6 @@ final class LineInput {
         return file
     }
 }
+
+/// How the terminal was before the first prompt; there is one thread, and what a signal interrupts does not write it.
+nonisolated(unsafe) private var usualSettings: termios?

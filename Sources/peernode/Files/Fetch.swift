@@ -1,5 +1,4 @@
 internal import Glibc
-internal import PPlusTwo
 internal import PeerCore
 internal import PeerRuntime
 internal import UV
@@ -26,10 +25,10 @@ struct Fetch {
         var result: Record?
         defer { progress.finish() }
         do {
-            let interruption = try requester.askInterruptibly("download", arguments) { [folder = requester.folder] row in
+            let folder = requester.folder == "." ? "" : requester.folder + "/"
+            let interruption = try requester.askInterruptibly("download", arguments) { row in
                 if let path = row.string("path") {
-                    let file = folder == "." ? path : "\(folder)/\(path)"
-                    let whole = row.appending(["file": .string(file)])
+                    let whole = row.appending(["file": .string(folder + path)])
                     result = whole
                     onRow?(whole)
                 } else {
@@ -63,7 +62,7 @@ struct Fetch {
             result.string("complete") == "verified"
             ? "verified: size and SHA-256 are those that the peer announced"
             : "unverified: the peer ended in order, but this protocol cannot prove that the file is whole"
-        let file = RemoteName.shown(Bytes(utf8: result.string("file") ?? ""))
+        let file = (result.string("file") ?? "").escapedForTerminal
         return "\(file)  \(size)  \(trust)"
     }
 }

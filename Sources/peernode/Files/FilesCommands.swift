@@ -124,7 +124,9 @@ private func wantedFile(_ argument: String, _ options: Options) throws -> (Recor
         Destination(String(argument[argument.index(after: at)...])) == nil ? nil : at
     }
     var (name, peer) = (argument, peers.first)
-    if let at, peers.isEmpty { (name, peer) = (String(argument[..<at]), String(argument[argument.index(after: at)...])) }
+    if let at, peers.isEmpty {
+        (name, peer) = (String(argument[..<at]), String(argument[argument.index(after: at)...]))
+    }
     guard peers.count <= 1 else { throw Failure(.usage, "download: a file is fetched from one peer; give --peer once") }
     let title = RemoteName.shown(Bytes(utf8: name))
     guard let peer else {
