@@ -324,7 +324,7 @@ extension Gossip {
 
 extension Bytes {
     /// These octets alone, when they lie in a buffer that is much larger.
-    var released: Bytes { count * 4 < storage.count ? Bytes(Array(storage[range])) : self }
+    var released: Bytes { count * 4 < storage.count ? Bytes(Array(self)) : self }
 }
 
 extension Announce {

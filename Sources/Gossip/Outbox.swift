@@ -46,9 +46,9 @@ struct Outbox {
     mutating func write(item message: Bytes, _ three: UInt8, _ four: UInt8, _ five: UInt8) {
         let start = filling.octets.count
         if message.count < Self.sharedBytes {
-            filling.octets.append(contentsOf: message.storage[message.range])
+            filling.octets.append(message)
         } else {
-            filling.octets.append(contentsOf: message.storage[message.range.prefix(Announce.headBytes)])
+            filling.octets.append(message.slice(0..<Announce.headBytes))
             filling.data = message.dropping(Announce.headBytes)
         }
         filling.octets[start + 3] = three
@@ -62,9 +62,9 @@ struct Outbox {
     mutating func write(control message: Bytes) {
         if isStalled || head < waiting.count {
             guard urgent.count < Self.urgentBytes else { return }
-            urgent.append(contentsOf: message.storage[message.range])
+            urgent.append(message)
         } else {
-            filling.octets.append(contentsOf: message.storage[message.range])
+            filling.octets.append(message)
         }
     }
 

@@ -27,6 +27,15 @@ struct Vote {
     fileprivate(set) var isOpen = true
 
     var isOfProgram: Bool { source == Source.program.rawValue }
+
+    /// Closes it and takes the item out, which is not counted anew for that.
+    @inline(__always)
+    fileprivate mutating func taken() -> Vote {
+        isOpen = false
+        return Vote(
+            message: exchange(&message, with: Bytes()), seen: seen, end: end, copies: copies, waiting: waiting,
+            source: source, isApproved: isApproved, isOpen: false)
+    }
 }
 
 /// The open votes in the order in which they began. Those that end out of order leave when their turn comes.
@@ -80,9 +89,7 @@ struct Votes {
     mutating func end(_ number: UInt64) -> Vote {
         let index = slot(number)
         precondition(number >= oldest && number < next && ring[index].isOpen, "vote \(number) is over")
-        let vote = ring[index]
-        ring[index].message = Bytes()
-        ring[index].isOpen = false
+        let vote = ring[index].taken()
         open -= 1
         while oldest < next, !ring[slot(oldest)].isOpen { oldest += 1 }
         return vote

@@ -140,7 +140,9 @@ extension KnownPeers {
         remove(identity)
         if tombstones.count >= Self.mostTombstones {
             tombstones = tombstones.filter { $0.value > now }
-            if tombstones.count >= Self.mostTombstones, let first = tombstones.min(by: { $0.value < $1.value }) {
+            if tombstones.count >= Self.mostTombstones,
+                let first = tombstones.min(by: { ($0.value, $0.key) < ($1.value, $1.key) })
+            {
                 tombstones[first.key] = nil
             }
         }

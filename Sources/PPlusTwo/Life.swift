@@ -64,16 +64,17 @@ extension PPlusTwo {
     mutating func stop(at now: Moment, into effects: inout Effects) {
         guard !life.isStopping else { return }
         life.isStopping = true
-        for service in life.listening { effects.append(.unlisten(service.listener)) }
+        for service in Service.allCases where life.listening.contains(service) {
+            effects.append(.unlisten(service.listener))
+        }
         for connection in callers.keys.sorted() where callers[connection]?.isReading ?? false {
             effects.append(.abort(connection, .shutdown))
         }
         if let exchange { effects.append(.abort(exchange.connection, .shutdown)) }
-        for connection in questions.keys.sorted() { effects.append(.abort(connection, .shutdown)) }
         for id in searches.keys.sorted(by: { $0.isBefore($1) }) {
             effects.reply(id, [], .refused("the node stops"))
+            cancelSearch(id, into: &effects)
         }
-        searches = [:]
         for number in downloads.keys.sorted() { fail(number, .shutdown, at: now, into: &effects) }
         timers = Deadlines()
         save(at: now, into: &effects)
@@ -90,8 +91,10 @@ extension PPlusTwo {
     /// We were late: others get that much longer.
     mutating func resumed(after gap: Duration, at now: Moment) {
         guard gap > .zero else { return }
-        for (connection, caller) in callers {
-            if caller.isReading { timers.set(.line(connection), at: caller.accepted + configuration.lineTimeout + gap) }
+        for connection in callers.keys.sorted() {
+            if let caller = callers[connection], caller.isReading {
+                timers.set(.line(connection), at: caller.accepted + configuration.lineTimeout + gap)
+            }
             callers[connection]?.lastMove += gap
         }
         for number in downloads.keys { downloads[number]?.lastMove += gap }

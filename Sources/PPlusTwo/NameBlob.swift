@@ -25,10 +25,13 @@ struct NameBlob {
         var name = 0
         let reach = text.count - 1
         let end = octets.count - reach
+        let octets = octets.span
         var place = 0
         while place < end {
             // Two octets decide nearly always.
-            guard octets[place] == first, octets[place &+ reach] == last, isText(text, at: place) else {
+            guard octets[place] == first, octets[place &+ reach] == last,
+                text.indices.allSatisfy({ octets[place &+ $0] == text[$0] })
+            else {
                 place &+= 1
                 continue
             }
@@ -40,14 +43,14 @@ struct NameBlob {
         return found
     }
 
-    private func isText(_ text: [UInt8], at place: Int) -> Bool {
-        for offset in 0..<text.count where octets[place + offset] != text[offset] { return false }
-        return true
-    }
-
-    /// The name that `place` is in; it is `first` or one behind it.
+    /// The name that `place` is in; it is `first` or one behind it, mostly not far.
     private func index(at place: Int, from first: Int) -> Int {
-        var (low, high) = (first, count - 1)
+        var (low, step) = (first, 1)
+        while low + step < count, starts[low + step] <= place {
+            low += step
+            step *= 2
+        }
+        var high = min(low + step, count) - 1
         while low < high {
             let middle = (low + high + 1) / 2
             if starts[middle] <= place { low = middle } else { high = middle - 1 }

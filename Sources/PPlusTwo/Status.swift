@@ -9,6 +9,7 @@ extension PPlusTwo {
             "listening": .bool(configuration.listen == nil || life.listening.count == Service.allCases.count),
             "peers": .count(peers.count(.live)), "candidates": .count(peers.count(.candidate)),
             "failed": .count(peers.count(.failed)), "tombstones": .count(peers.tombstones.count),
+            "known": .count(peers.all.count), "bookRecalled": .bool(life.isRecalled),
             "expectsPeers": .bool(!configuration.initialPeers.isEmpty),
             "sharedFiles": .count(share.names.count), "sharedBytes": .count(share.names.totalOctets),
             "indexed": .bool(share.isKnown), "watched": .bool(share.isWatched), "digests": .count(hashes.count),

@@ -93,9 +93,14 @@ extension PPlusTwo {
                 ])
             finish(connection, at: now, into: &effects)
             freeUpload(connection, at: now, into: &effects)
-        case .failed(.disconnected, _): break
         case .failed(let error, let octets):
-            let reason = error == .endOfFile ? "file_shrank" : "read_error"
+            let reason =
+                switch error {
+                case .endOfFile: "file_shrank"
+                // The system has told it to the transfer, and may keep it from those who read.
+                case .disconnected: "reset"
+                default: "read_error"
+                }
             tellAbort(caller, reason, octets, into: &effects)
             giveUp(connection, .systemError, at: now, into: &effects)
         case .received: break

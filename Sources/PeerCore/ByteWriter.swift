@@ -32,7 +32,7 @@ public struct ByteWriter {
 
     /// The octets as they are, copied at once.
     @inlinable public mutating func write(_ octets: Bytes) {
-        self.octets.append(contentsOf: octets.storage[octets.range])
+        self.octets.append(octets)
     }
 
     /// 32 octets.

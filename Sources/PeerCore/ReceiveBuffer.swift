@@ -28,7 +28,7 @@ public struct ReceiveBuffer: Sendable {
             octets.removeFirst(start)
             start = 0
         }
-        octets.append(contentsOf: bytes.storage[bytes.range])
+        octets.append(bytes)
         end = octets.count
     }
 

@@ -3,6 +3,7 @@ import PeerCore
 
 /// A P+2 core with small limits, among callers, peers, a disk and an operator that do anything.
 struct FilesScript {
+    /// Ports p to p + 2.
     private static let listeners = ["files.list", "files.query", "files.download"].map { ListenerID($0) }
     private static let own = SocketAddress(.loopback, 17_000)
     /// More would find nothing that fewer do not.
@@ -164,7 +165,9 @@ extension FilesScript {
         case .scan(_, let under, _, _):
             let paths = under == nil ? Self.names : [".peernode/partial/\(script.octet()).part"]
             var entries: [FileEntry] = []
-            for path in paths.compactMap({ RelativePath($0, allowHidden: true) }).sorted() { entries.append(entry(path)) }
+            for path in paths.compactMap({ RelativePath($0, allowHidden: true) }).sorted() {
+                entries.append(entry(path))
+            }
             return .entries(entries, more: script.octet() & 15 == 1)
         case .inspect(let file): return .entries([entry(file.path)], more: false)
         case .freeSpace: return .space(UInt64(script.word()) << 16)

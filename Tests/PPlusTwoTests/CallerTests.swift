@@ -92,6 +92,19 @@ struct CallerTests {
         #expect(stage.history.map(\.effect).logged("upload_abort").map { $0.string("reason") } == ["stalled"])
     }
 
+    @Test func `an upload to a caller that is gone ends, whether or not the connection says so itself`() {
+        var stage = CoreStage.ready { $0.maxUploads = 1 }
+        stage.share(["file"])
+        let (caller, _) = stage.accept(.download, from: source(1))
+        stage(.received(Bytes(utf8: "file\n"), on: caller))
+        stage.inspected("file", size: 9)
+        let effects = stage(.transferred(caller, CoreStage.file("file"), .failed(.disconnected, octets: 4)))
+        #expect(effects.aborted == [caller])
+        #expect(effects.logged("upload_abort").map { $0.string("reason") } == ["reset"])
+        #expect(stage.core.uploads.running.isEmpty)
+        #expect(stage(.closed(caller, .reset, Traffic())).logged("upload_abort").isEmpty)
+    }
+
     @Test func `a late loop gives callers that much longer`() {
         var stage = CoreStage.ready()
         let (connection, _) = stage.accept(.query, from: source(1))
