@@ -50,6 +50,7 @@ let package = Package(
         library("CSecp256k1", "libsecp256k1", apt: "libsecp256k1-dev"),
         library("CSQLite", "sqlite3", apt: "libsqlite3-dev"),
         library("CCrypto", "libcrypto", apt: "libssl-dev"),
+        library("CEdit", "libedit", apt: "libedit-dev"),
         // Declarations of the C library alone: nothing to install.
         .systemLibrary(name: "CLinux", path: "Modules/CLinux"),
 
@@ -79,7 +80,11 @@ let package = Package(
                 "Gossip", "PPlusTwo",
             ]),
         program(
-            "peernode", ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime", "Gossip", "UV", "CLinux"],
+            "peernode",
+            [
+                "PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "PeerRuntime", "Gossip", "PPlusTwo", "UV", "CEdit",
+                "CLinux",
+            ],
             linking: [selfContained]),
 
         // Developers' programs.

@@ -19,6 +19,8 @@ extension PPlusTwo {
         public var listen: SocketAddress?
         /// Where shared files lie and downloads go; for the host.
         public var folder: String
+        /// Whether the host keeps rows. It is no setting of the file: a command that fetches by itself keeps none.
+        public var hasRows = true
         /// The identity that peers are told instead of the address that they see.
         public var announce: PeerIdentity?
         /// Peers to begin with.

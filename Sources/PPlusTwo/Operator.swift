@@ -8,7 +8,7 @@ extension PPlusTwo {
 
     /// | command      | arguments                          | answer                                                |
     /// |--------------|------------------------------------|-------------------------------------------------------|
-    /// | `search`     | `text`, `peer`, `limit`            | rows as peers answer, then how many were asked        |
+    /// | `search`     | `text`, `words`, `ignoreCase`, `peer`, `limit` | rows as peers answer, then a summary      |
     /// | `download`   | `number`, or `name` and `peer`; `into` | rows of progress, then what the file is called here |
     /// | `share`      | `text`, `limit`                    | a row for each shared file whose name contains `text` |
     /// | `peers`      | `all`                              | a row for each live peer; with `all` the others too   |
@@ -18,10 +18,11 @@ extension PPlusTwo {
     /// | `drop`       | `prefix`                           | a row for each peer that was taken out                |
     /// | `readmit`    | `prefix`                           | nothing: the ban itself is the host's                 |
     ///
-    /// `search` gives a row for each match (`number`, `name`, `peer`, and from peers that know the extension `size` and
-    /// `modified`) and one for each peer that failed (`peer`, `failed`); the last row has `asked`, `failed`, `matches`
-    /// and `notShown`. `download` gives rows with `bytes` and, when it is known, `total`; the last one has `path`,
-    /// `bytes`, `ms` and `complete`.
+    /// `search` says `text` to the peers and, of what they answer, takes the names that contain all `words`, in any
+    /// case with `ignoreCase`. It gives a row for each match (`number`, `name`, `peer`, from peers that know the
+    /// extension `size` and `modified`, and `octets` in hexadecimal when the name is no text) and one for each peer
+    /// that failed (`peer`, `failed`); the last row has `asked`, `failed`, `matches` and `notShown`. `download` gives
+    /// rows with `bytes` and, when it is known, `total`; the last one has `path`, `bytes`, `ms` and `complete`.
     mutating func carryOut(_ command: Command, _ id: CommandID, at now: Moment, into effects: inout Effects) {
         let arguments = command.arguments
         guard !life.isStopping else { return effects.reply(id, [], .refused("the node stops")) }

@@ -44,7 +44,7 @@ public struct PPlusTwo: PeerProtocol {
     var downloads: [UInt64: Download] = [:]
     var downloadPlaces: [ConnectionID: UInt64] = [:]
     var lastDownload: UInt64 = 0
-    var parts = Parts()
+    var parts: Parts
 
     /// What answers of the files are for.
     var errands: [RequestID: Errand] = [:]
@@ -56,6 +56,7 @@ public struct PPlusTwo: PeerProtocol {
         self.configuration = configuration
         random = SeededRandom(seed: seed)
         peers = KnownPeers(capacity: configuration.maxPeers, patience: configuration.patience)
+        parts = Parts(hasRows: configuration.hasRows)
         own.announce = configuration.announce
         own.port = configuration.listen?.port
         own.listener = configuration.listen.flatMap { $0.ip.isUnspecified ? nil : $0.ip }

@@ -1,4 +1,5 @@
 internal import PeerCore
+internal import PeerCrypto
 
 /// Files that have not come whole yet, and that a later download may go on with (P+2 section 8).
 ///
@@ -38,6 +39,21 @@ struct Parts {
 
     private var parts: [String: Part] = [:]
     private var inUse: Set<String> = []
+    /// Whether rows are kept. Without them a part is found by its token, which then says what it is of, and parts that
+    /// are not ours stay: their rows are elsewhere.
+    let hasRows: Bool
+
+    init(hasRows: Bool) {
+        self.hasRows = hasRows
+    }
+
+    /// Octets of a hash that tell files apart.
+    private static let tokenOctets = 16
+
+    private static func token(_ peer: PeerIdentity, _ name: Bytes, _ stat: FileStat) -> String {
+        let facts = Bytes(utf8: "\(peer) \(stat.size) \(stat.modified) ")
+        return String(blake2b256(Bytes(facts.array + name.array)).hex.prefix(2 * tokenOctets))
+    }
 
     /// Whether a part is known by `token`.
     subscript(token: String) -> Bool? { parts[token] == nil ? nil : true }
@@ -64,6 +80,12 @@ extension Parts {
     mutating func take(
         _ peer: PeerIdentity, _ name: Bytes, _ stat: FileStat, into effects: inout Effects
     ) -> String? {
+        guard hasRows else {
+            let token = Self.token(peer, name, stat)
+            guard inUse.insert(token).inserted else { return nil }
+            parts[token] = Part(peer, name, stat)
+            return token
+        }
         var found: String?
         for (token, part) in parts.sorted(by: { $0.key < $1.key })
         where part.peer == peer && part.name == name && !inUse.contains(token) {
@@ -128,6 +150,7 @@ extension Parts {
 extension PPlusTwo {
     /// The rows are there: what earlier lives have left is looked through.
     mutating func partsRecalled(_ rows: [Row], into effects: inout Effects) {
+        guard parts.hasRows else { return }
         parts.restore(rows)
         guard let place = Parts.place else { return }
         let scan = StoreOperation.scan(Share.folder, under: place, after: nil, limit: Parts.most * 2)

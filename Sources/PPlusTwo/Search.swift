@@ -16,20 +16,41 @@ struct Match {
         (name, self.peer, size, modified) = (file.name, peer, file.size, file.modified)
     }
 
-    /// A row for the operator. Octets that are no text are shown as U+FFFD; the number still means them.
+    /// A row for the operator. Octets that are no text are shown as U+FFFD, and in full beside the name.
     func row(_ number: Int) -> Record {
         var row: Record = [
             "number": .count(number), "name": .string(String(decoding: name, as: UTF8.self)), "peer": .text(peer),
         ]
+        if name.text == nil { row["octets"] = .string(name.hex) }
         if let size { row["size"] = .count(size) }
         if let modified { row["modified"] = .time(WallClock(seconds: modified)) }
         return row
     }
 }
 
+/// What of the answers is wanted: names with all of these words. No peer is told of it (P+2 section 7.3).
+struct NameFilter {
+    private let words: [String]
+    private let ignoresCase: Bool
+
+    init(_ arguments: Record) {
+        let ignoresCase = arguments.bool("ignoreCase") ?? false
+        words = (arguments.list("words") ?? []).map { ignoresCase ? $0.plain.lowercased() : $0.plain }
+        self.ignoresCase = ignoresCase
+    }
+
+    func accepts(_ name: Bytes) -> Bool {
+        guard !words.isEmpty else { return true }
+        let text = String(decoding: name, as: UTF8.self)
+        let shown = ignoresCase ? text.lowercased() : text
+        return words.allSatisfy { $0.isEmpty || shown.contains($0) }
+    }
+}
+
 /// The operator looks for files: peers are asked one after the other, or some at once (P+2 section 7.1).
 struct Search {
     let text: Bytes
+    let filter: NameFilter
     let limit: Int
     /// Those that are still to be asked, in the order of the list.
     var waiting: [PeerIdentity]
@@ -55,7 +76,8 @@ extension PPlusTwo {
         }
         let limit = arguments.int("limit").map { Int(clamping: max(0, $0)) } ?? configuration.maxMatches
         matches = [:]
-        searches[id] = Search(text: text, limit: min(limit, configuration.maxMatches), waiting: wanted)
+        searches[id] = Search(
+            text: text, filter: NameFilter(arguments), limit: min(limit, configuration.maxMatches), waiting: wanted)
         interrogate(for: id, at: now, into: &effects)
     }
 
@@ -69,7 +91,10 @@ extension PPlusTwo {
             let peer = search.waiting.removeFirst()
             // It may have failed, or been taken out, since the search began.
             if let entry = peers[peer], entry.state == .failed {
+                search.failed += 1
                 searches[id] = search
+                let reason = CloseReason.unreachable
+                effects.reply(id, [["peer": .text(peer), "failed": .string(reason.rawValue)]], .more)
                 continue
             }
             search.running.insert(peer)
@@ -98,7 +123,9 @@ extension PPlusTwo {
 
     /// Names have come.
     mutating func found(_ files: [Match], for id: CommandID, into effects: inout Effects) {
-        guard let search = searches[id], !files.isEmpty else { return }
+        guard let search = searches[id] else { return }
+        let files = files.filter { search.filter.accepts($0.name) }
+        guard !files.isEmpty else { return }
         let shown = files.prefix(max(0, search.limit - search.matches))
         var rows: [Record] = []
         for (offset, match) in shown.enumerated() {

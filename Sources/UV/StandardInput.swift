@@ -26,6 +26,12 @@ public final class StandardInput {
         idle?.start()
     }
 
+    /// Lets the loop end although this is started.
+    public func unreference() {
+        poll?.unreference()
+        idle?.unreference()
+    }
+
     /// Leaves further octets where they are.
     public func stop() {
         poll?.stop()

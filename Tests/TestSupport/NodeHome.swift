@@ -70,12 +70,7 @@ public final class NodeHome: Sendable {
 
     /// Runs a command with this configuration to its end.
     public func command(_ words: [String], within limit: Duration = .seconds(20)) async throws -> CommandResult {
-        let process = try ChildProcess(
-            Program.path, [words[0], "--config", configuration] + words.dropFirst(),
-            name: "\(name) \(words.joined(separator: " "))",
-            life: limit)
-        let exit = try await process.waitForExit(within: limit)
-        return CommandResult(exit: exit, lines: process.lines, complaints: process.complaints)
+        try await Program.run([words[0], "--config", configuration] + words.dropFirst(), within: limit)
     }
 }
 
@@ -99,4 +94,11 @@ public enum Program {
         let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
         return URL(filePath: tests).deletingLastPathComponent().appending(path: "peernode").path
     }()
+
+    /// Runs a command to its end.
+    public static func run(_ words: [String], within limit: Duration = .seconds(20)) async throws -> CommandResult {
+        let process = try ChildProcess(path, words, name: words.joined(separator: " "), life: limit)
+        let exit = try await process.waitForExit(within: limit)
+        return CommandResult(exit: exit, lines: process.lines, complaints: process.complaints)
+    }
 }

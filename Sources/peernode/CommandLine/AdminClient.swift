@@ -5,7 +5,9 @@ internal import UV
 /// Speaks to the running node over its admin socket: one JSON object a line.
 final class AdminClient {
     private let path: String
-    private let loop = Loop()
+    /// What questions run on.
+    let loop = Loop()
+    private var pipe: Pipe?
     /// How long the first word of an answer may take; a dial takes up to 15 s.
     private static let patience: Duration = .seconds(20)
 
@@ -15,13 +17,16 @@ final class AdminClient {
     }
 
     /// Asks and calls `row` for each record of the answer. Throws when the node is not running or says no.
-    /// Ends early when `row` gives false.
-    func ask(_ command: String, _ arguments: Record = [:], row: @escaping (Record) -> Bool) throws {
+    /// Ends early when `row` gives false. `isPatient`: the first word may take as long as it likes.
+    func ask(
+        _ command: String, _ arguments: Record = [:], isPatient: Bool = false, row: @escaping (Record) -> Bool
+    ) throws {
         let request: Record = ["command": .string(command), "arguments": .record(arguments)]
         var failure: Failure?
         var isDone = false
         var lines = LineBuffer(maximumLineBytes: 16 << 20)
         let pipe = try Pipe(loop)
+        self.pipe = pipe
         let patience = Timer(loop)
         patience.unreference()
         defer {
@@ -38,6 +43,7 @@ final class AdminClient {
                 failure = Self.notRunning(path, error.systemError)
                 return pipe.close()
             }
+            if isPatient { patience.stop() }
             _ = try? pipe.write([Bytes(utf8: request.json + "\n")])
             pipe.startReading { event in
                 guard case .received(let bytes) = event else {
@@ -60,6 +66,11 @@ final class AdminClient {
         }
         loop.run()
         if let failure { throw failure }
+    }
+
+    /// Withdraws the question that is being asked, without an error.
+    func cancel() {
+        pipe?.close()
     }
 
     /// All records of the answer.

@@ -12,6 +12,8 @@ struct Subcommand: Sendable {
     var mostArguments = 0
     /// Options beside `--config` and `--help`.
     var options: [Option] = []
+    /// More about it, for its own help.
+    var details = ""
     /// Does it.
     let run: @Sendable (Options) throws -> ExitCode
 }
@@ -26,9 +28,8 @@ enum Program {
     ]
 
     static let commands: [Subcommand] =
-        [runCommand, checkConfigCommand, keygenCommand, idCommand] + operatorCommands + gossipCommands + [
-            testbedCommand, versionCommand,
-        ]
+        [runCommand, checkConfigCommand, keygenCommand, idCommand] + operatorCommands + gossipCommands
+        + filesCommands + [testbedCommand, versionCommand]
 
     static func run(_ words: [String]) -> ExitCode {
         let name = words.dropFirst().first ?? ""
@@ -86,7 +87,7 @@ enum Program {
         let width = rows.map(\.0.count).max() ?? 0
         let lines = rows.map { "  \($0)\(String(repeating: " ", count: width + 2 - $0.count))\($1)" }
         return "usage: peernode \(command.name) \(command.synopsis)\n\(command.summary)\n\n"
-            + lines.joined(separator: "\n")
+            + lines.joined(separator: "\n") + (command.details.isEmpty ? "" : "\n\n" + command.details)
     }
 }
 

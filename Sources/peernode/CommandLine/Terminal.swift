@@ -20,14 +20,25 @@ func complain(_ text: String) {
 /// What the program is connected to.
 enum Terminal {
     /// Whether standard output is a terminal.
-    static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+    static var isTerminal: Bool { isTerminal(STDOUT_FILENO) }
+
+    /// Whether a descriptor is a terminal.
+    static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
     /// Whether to colour: on a terminal, and not with `NO_COLOR`.
-    static var isColoured: Bool { isTerminal && environment("NO_COLOR") == nil }
+    static var isColoured: Bool { isColoured(STDOUT_FILENO) }
+
+    /// Whether to colour what goes to a descriptor.
+    static func isColoured(_ descriptor: Int32) -> Bool {
+        isTerminal(descriptor) && environment("NO_COLOR") == nil
+    }
 
     /// Columns of the terminal; 80 when it does not say.
-    static var width: Int {
-        let columns = Int(peernode_terminal_columns(STDOUT_FILENO))
+    static var width: Int { columns(of: STDOUT_FILENO) }
+
+    /// Columns of a terminal; 80 when it does not say.
+    static func columns(of descriptor: Int32) -> Int {
+        let columns = Int(peernode_terminal_columns(descriptor))
         return columns > 0 ? columns : environment("COLUMNS").flatMap { Int($0) } ?? 80
     }
 
