@@ -5,7 +5,7 @@ internal import PeerCore
 ///
 /// While all together ask too often, the rate goes first to sources that have proven their address, then to those that
 /// were turned away a moment ago and ask again (an honest newcomer does, a spoofed source hardly), then to new ones,
-/// and last to those that were answered and did not echo. It is then spread over the second: who asks again after a second
+/// and last to those that were answered and did not echo. It is then spread over the second: who asks again after one
 /// or two must not meet the same closed door each time.
 struct Admission: Sendable {
     /// The limits of the configuration.

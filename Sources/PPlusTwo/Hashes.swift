@@ -90,6 +90,12 @@ struct Hashes {
         }
     }
 
+    /// Forgets the digest of a file.
+    mutating func forget(_ path: RelativePath, into effects: inout Effects) {
+        guard known.removeValue(forKey: path.description) != nil else { return }
+        effects.append(.forget(table: Self.table, key: path.description))
+    }
+
     /// Forgets the digests of what is not shared any more.
     mutating func keep(_ names: SharedNames, into effects: inout Effects) {
         for name in known.keys.sorted() where names.index(of: Bytes(utf8: name)) == nil {

@@ -130,7 +130,7 @@ extension PPlusTwo {
         rescan(at: now, into: &effects)
     }
 
-    /// These files have changed, or more than is known (no paths): a few are looked at, for others the folder is scanned.
+    /// These files have changed, or more than is known (no paths). A few are looked at, else the folder is scanned.
     mutating func shareChanged(_ paths: [RelativePath], at now: Moment, into effects: inout Effects) {
         guard (1...Share.mostLookedAt).contains(paths.count) else { return scanSoon(at: now) }
         for path in paths {
@@ -149,7 +149,8 @@ extension PPlusTwo {
         let isTaken = share.take(path, entry, configuration) { path, why in
             effects.log(.info, "share_skipped", ["name": .text(path), "why": .string(why)])
         }
-        isTaken ? indexChanged(.debug, into: &effects) : scanSoon(at: now)
+        if entry == nil { hashes.forget(path, into: &effects) }
+        isTaken ? indexChanged(into: &effects) : scanSoon(at: now)
     }
 
     /// The folder is scanned, at most once a second.
@@ -182,15 +183,15 @@ extension PPlusTwo {
         case .done(let pause):
             timers.set(.rescan, at: now.instant + pause)
             hashes.keep(share.names, into: &effects)
-            indexChanged(.info, into: &effects)
+            indexChanged(into: &effects)
         }
     }
 
-    private mutating func indexChanged(_ level: LogLevel, into effects: inout Effects) {
+    private mutating func indexChanged(into effects: inout Effects) {
         let total = [share.names.count, Int(clamping: share.names.totalOctets)]
         guard total != reports.shared else { return }
         reports.shared = total
-        effects.log(level, "share_indexed", ["files": .count(total[0]), "bytes": .count(total[1])])
+        effects.log(.info, "share_indexed", ["files": .count(total[0]), "bytes": .count(total[1])])
     }
 
     /// The place of a shared file.

@@ -34,9 +34,11 @@ import Testing
     }
 
     @Test func `a port after which there is no room for two more is a wrong configuration`() async throws {
-        let node = try home(65_534).start()
+        let home = try home(65_534)
+        let node = try home.start()
         #expect(try await node.waitForExit() == .status(78))
         #expect(node.complaints.contains("/files/listen"), "\(node.complaints)")
+        withExtendedLifetime(home) {}
     }
 
     @Test func `two nodes share an address when their ports are three apart, and not when they are less`()
