@@ -19,12 +19,12 @@ enum Program {
 
     static let jobs: [Job] = [
         frameJob, codecJob, handshakeJob, envelopeJob, bootstrapJob, joinJob, idleJob, detectJob, memoryJob, startJob,
-        gossipJob,
+        gossipJob, filesJob,
     ]
 
     /// What this program starts of itself in processes of their own.
     private static let helpers: [String: @Sendable ([String]) throws -> Int32] = [
-        "take-frames": takeFrames, "boot-server": bootServer,
+        "take-frames": takeFrames, "boot-server": bootServer, "file-server": fileServer, "file-peers": filePeers,
     ]
 
     /// Runs what the words ask for; gives the exit status: 0 all targets met, 1 one missed or a run failed, 64 usage.

@@ -129,3 +129,32 @@ limits_pubsub_result limits_pubsub_paced(limits_pubsub *load, unsigned per_secon
 /// octets a second each.
 limits_pubsub_result limits_pubsub_blast(
     limits_pubsub *load, uint64_t count, uint64_t slow_rate, uint64_t nanoseconds);
+
+// Files (P+2): a line in, octets out, the server ends the connection; a new connection for each line.
+
+/// Sends the files of a folder with sendfile, on one thread, until it is killed. Says `listening` on standard output.
+/// Returns only on failure, with an error number.
+int limits_file_server(uint32_t address, uint16_t port, const char *folder);
+
+/// `count` peers at consecutive addresses, on one thread, until it is killed: an empty list at `port`, queries at the
+/// port after it, `files` names each (`recording 000000 of this peer.ogg` and so on). Says `listening` on standard
+/// output. Returns only on failure, with an error number.
+int limits_file_peers(uint32_t address, uint16_t port, unsigned count, unsigned files);
+
+typedef struct {
+    /// Number of the error that ended the run early, or 0.
+    int error;
+    /// Answers that ended, and octets of them.
+    uint64_t files, octets;
+    /// How long it took, and processor time of the caller's thread.
+    uint64_t nanoseconds, cpu;
+    /// Time from dial to end of an answer.
+    double median_us, most_us;
+} limits_fetch_result;
+
+/// Sends each of `requests`, ended by NUL, `octets` long in all, over a connection of its own, `at_once` at a time, and
+/// reads the answers to their ends; number i goes to `address` + i * `step`. With a `folder`, answers are saved there
+/// under their numbers, otherwise they are read and forgotten. Gives up after `nanoseconds`.
+limits_fetch_result limits_fetch(
+    uint32_t address, uint32_t step, uint16_t port, const uint8_t *requests, size_t octets, unsigned at_once,
+    const char *folder, uint64_t nanoseconds);
