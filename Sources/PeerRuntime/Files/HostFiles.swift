@@ -226,14 +226,23 @@ final class FileReceiver {
         let batch = waiting
         waiting = []
         isWorking = true
-        loop.work({
-            Result { () throws(SystemError) in for bytes in batch { try part.write(bytes) } }
-        }) { [self] result in
+        // Two threads, one batch: the disk and the digest wait for each other only here.
+        var jobs = 1
+        func jobEnded() {
+            jobs -= 1
+            guard jobs == 0 else { return }
             isWorking = false
             waitingBytes -= batch.reduce(0) { $0 + $1.count }
-            if case .failure(let error) = result { failure = error }
             if waitingBytes < Self.lowMark { caughtUp() }
             step()
+        }
+        if part.hashes {
+            jobs += 1
+            loop.work({ part.hash(batch) }) { jobEnded() }
+        }
+        loop.work({ Result { () throws(SystemError) in try part.store(batch) } }) { [self] result in
+            if case .failure(let error) = result { failure = error }
+            jobEnded()
         }
     }
 

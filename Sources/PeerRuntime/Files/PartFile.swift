@@ -4,7 +4,8 @@ internal import PeerCrypto
 /// The file side of `receiveFile`: octets become a part file, and the part file becomes the file.
 ///
 /// The earlier file of that name, if any, is untouched until the new one is complete and on the disk.
-/// It may go from one thread to another between two calls; it must never be used by two at once.
+/// It may go from one thread to another between two calls; it must never be used by two at once. Only `store` and `hash`
+/// may run side by side: hashing takes longer than writing.
 public final class PartFile: @unchecked Sendable {
     /// Octets of this connection that belong to the file, those that came first included.
     public private(set) var received: UInt64 = 0
@@ -55,7 +56,21 @@ public final class PartFile: @unchecked Sendable {
         try lasting { () throws(SystemError) in
             _ = try hashHeld(.max)
             try append(octets)
+            digester?.update(octets)
         }
+    }
+
+    /// Whether octets are to be hashed on the way.
+    var hashes: Bool { reception.digest != nil }
+
+    /// `write` in two parts, when `prepare` has come to its end: this one writes.
+    func store(_ batch: [Bytes]) throws(SystemError) {
+        try lasting { () throws(SystemError) in for octets in batch { try append(octets) } }
+    }
+
+    /// And this one hashes.
+    func hash(_ batch: [Bytes]) {
+        for octets in batch { digester?.update(octets) }
     }
 
     /// All has come: syncs the part file, gives it its name, syncs the folder. When that fails, or fewer octets came
@@ -108,6 +123,7 @@ public final class PartFile: @unchecked Sendable {
         guard digester == nil || hashed == held else { return false }
         isPrepared = true
         try append(reception.first)
+        digester?.update(reception.first)
         return true
     }
 
@@ -122,7 +138,6 @@ public final class PartFile: @unchecked Sendable {
             throw .fileTooBig
         }
         try file.write(octets, at: held + received)
-        digester?.update(octets)
         received = sum
     }
 
