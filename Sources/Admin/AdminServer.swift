@@ -79,6 +79,7 @@ public struct AdminServer: PeerProtocol {
         case .accepted(let connection, _, _, _): accept(connection, into: &effects)
         case .received(let bytes, let connection):
             sessions[connection]?.received(bytes)
+            if sessions[connection]?.isCancelled ?? false { dismiss(connection, "cancelled", into: &effects) }
             proceed(connection, into: &effects)
         case .ended(let connection):
             guard sessions[connection] != nil else { return }

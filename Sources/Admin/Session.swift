@@ -26,6 +26,8 @@ struct Session {
 
     /// The command that is being carried out.
     var running: Running?
+    /// Whether the client takes back the command that is being carried out.
+    private(set) var isCancelled = false
     /// Whether the client left too much untaken before the last answer.
     private(set) var isTooSlow = false
     /// Whether no more lines are read, and all that were are answered.
@@ -61,7 +63,12 @@ extension Session {
             return end("more than \(Self.maximumWaiting) commands wait")
         }
         do {
-            waiting.append(.success(try Request(line)))
+            let request = try Request(line)
+            if running != nil, request.target == "node", request.command.name == "cancel" {
+                isCancelled = true
+            } else {
+                waiting.append(.success(request))
+            }
         } catch {
             waiting.append(.failure(error))
             if error.endsConnection { isClosing = true }

@@ -194,7 +194,10 @@ extension PPlusTwo.Configuration {
         count("maxListAnswerLines", 256, "Lines of our answer to a list."),
         count("maxListAnswerBytes", 8192, "Octets of our answer to a list."),
         count("maxQueryAnswerLines", 10_000, "Lines of our answer to a query."),
-        count("maxQueryAnswerBytes", 1_048_576, "Octets of our answer to a query."),
+        Setting(
+            // A connection on which more waits to be sent is taken for too slow, and reset.
+            "maxQueryAnswerBytes", .int(1...4_194_304), standard: 1_048_576, isLive: true,
+            "Octets of our answer to a query."),
         count("maxListAcceptedLines", 1000, "Lines that are taken of a peer's list."),
         count("maxListAcceptedBytes", 65_536, "Octets that are taken of a peer's list."),
         count("maxListAcceptedLineBytes", 64, "Octets of one line of a peer's list; a longer one is skipped."),

@@ -77,7 +77,11 @@ extension PPlusTwo {
             questions[connection] = nil
             timers.cancel(.answer(connection))
         }
-        if download.whole != nil {
+        if download.whole != nil, failure != .verification, parts[download.token] != nil {
+            // All octets are there and only their proof is not: the next try goes on behind the last one.
+            let part = Parts.part(download.token).path
+            errands[effects.store(.rename(Parts.whole(download.token), to: part, replacing: true))] = .nothing
+        } else if download.whole != nil {
             errands[effects.store(.remove(Parts.whole(download.token)))] = .nothing
             parts.forget(download.token, into: &effects)
         }

@@ -19,6 +19,9 @@ extension PPlusTwo {
             var row: Record = ["bytes": .count(download.offset + received)]
             if let size = download.stat?.size { row["total"] = .count(size) }
             effects.reply(download.command, [row], .more)
+        } else if let size = download.stat?.size, download.offset + received >= size {
+            // All has come: it is the turn of our disk.
+            downloads[number]?.lastMove = now.instant
         } else if now.instant - download.lastMove >= configuration.downloadStall {
             return fail(number, .stalled, at: now, into: &effects)
         }

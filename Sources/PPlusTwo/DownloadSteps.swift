@@ -5,6 +5,11 @@ internal import PeerCrypto
 
 extension PPlusTwo {
     mutating func download(_ arguments: Record, _ id: CommandID, at now: Moment, into effects: inout Effects) {
+        guard parts.isKnown else {
+            // What an earlier life has of the file is still to be told.
+            earlyDownloads.append((id, arguments))
+            return
+        }
         guard downloads.count < configuration.maxDownloads else {
             return effects.reply(
                 id, [], .refused("limit: \(downloads.count) downloads run, as many as /files/maxDownloads"))
@@ -36,7 +41,10 @@ extension PPlusTwo {
         askStat(lastDownload, at: now, into: &effects)
     }
 
-    mutating func newToken() -> String { String(random.next(), radix: 16) }
+    mutating func newToken() -> String {
+        guard !parts.hasRows else { return String(random.next(), radix: 16) }
+        return String(random.nextBytes32().hex.prefix(2 * Parts.tokenOctets))
+    }
 
     /// Asks what the peer knows of the file, if it knows the extension.
     mutating func askStat(_ number: UInt64, at now: Moment, into effects: inout Effects) {

@@ -17,7 +17,7 @@ extension PPlusTwo {
     /// The list is saved at most so often (P+2 section 4.4).
     private static let saveInterval: Duration = .seconds(30)
     /// Identities of others are counted by the hour (P+2 section 4.5).
-    private static let hour: Duration = .seconds(3600)
+    static let hour: Duration = .seconds(3600)
 
     /// Whether what must be there before we call anybody is there: all three ports, or none wanted.
     var isReady: Bool {
@@ -76,6 +76,8 @@ extension PPlusTwo {
             cancelSearch(id, into: &effects)
         }
         for number in downloads.keys.sorted() { fail(number, .shutdown, at: now, into: &effects) }
+        for (id, _) in earlyDownloads { effects.reply(id, [], .refused("the node stops")) }
+        earlyDownloads = []
         timers = Deadlines()
         save(at: now, into: &effects)
     }
@@ -138,7 +140,7 @@ extension PPlusTwo {
             hashes.restore(rows)
             guard more, let last = rows.last else { return }
             effects.append(.recall(table: table, after: last.key, limit: Hashes.pageRows))
-        case Parts.table: partsRecalled(rows, into: &effects)
+        case Parts.table: partsRecalled(rows, at: now, into: &effects)
         default: break
         }
     }

@@ -99,6 +99,7 @@ extension PPlusTwo {
     /// Nobody waits for the answer any more.
     mutating func cancel(_ id: CommandID, at now: Moment, into effects: inout Effects) {
         cancelSearch(id, into: &effects)
+        earlyDownloads.removeAll { $0.id == id }
         for number in downloads.keys.sorted() where downloads[number]?.command == id {
             fail(number, .cancelled, at: now, into: &effects)
         }

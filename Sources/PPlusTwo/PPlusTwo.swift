@@ -44,6 +44,8 @@ public struct PPlusTwo: PeerProtocol {
     var downloads: [UInt64: Download] = [:]
     var downloadPlaces: [ConnectionID: UInt64] = [:]
     var lastDownload: UInt64 = 0
+    /// Downloads that wait until the rows of earlier parts are there.
+    var earlyDownloads: [(id: CommandID, arguments: Record)] = []
     var parts: Parts
 
     /// What answers of the files are for.

@@ -42,13 +42,16 @@ struct Parts {
     /// Whether rows are kept. Without them a part is found by its token, which then says what it is of, and parts that
     /// are not ours stay: their rows are elsewhere.
     let hasRows: Bool
+    /// Whether the rows are there, if there are any.
+    private(set) var isKnown: Bool
 
     init(hasRows: Bool) {
         self.hasRows = hasRows
+        isKnown = !hasRows
     }
 
     /// Octets of a hash that tell files apart.
-    private static let tokenOctets = 16
+    static let tokenOctets = 16
 
     private static func token(_ peer: PeerIdentity, _ name: Bytes, _ stat: FileStat) -> String {
         let facts = Bytes(utf8: "\(peer) \(stat.size) \(stat.modified) ")
@@ -124,6 +127,7 @@ extension Parts {
 
     mutating func restore(_ rows: [Row]) {
         for row in rows { parts[row.key] = Part(row.record) }
+        isKnown = true
     }
 
     /// Compares what lies there with what is known: files that nobody knows go, as do rows without a file.
@@ -137,6 +141,10 @@ extension Parts {
             }
             if parts[token] != nil, path == Self.part(token).path {
                 tokens.insert(token)
+            } else if parts[token] != nil, path == Self.whole(token).path {
+                // It had come whole and was not verified yet.
+                tokens.insert(token)
+                _ = effects.store(.rename(Self.whole(token), to: Self.part(token).path, replacing: true))
             } else {
                 _ = effects.store(.remove(FileName(Share.folder, path)))
             }
@@ -149,7 +157,12 @@ extension Parts {
 
 extension PPlusTwo {
     /// The rows are there: what earlier lives have left is looked through.
-    mutating func partsRecalled(_ rows: [Row], into effects: inout Effects) {
+    mutating func partsRecalled(_ rows: [Row], at now: Moment, into effects: inout Effects) {
+        defer {
+            for (id, arguments) in Swift.exchange(&earlyDownloads, with: []) {
+                download(arguments, id, at: now, into: &effects)
+            }
+        }
         guard parts.hasRows else { return }
         parts.restore(rows)
         guard let place = Parts.place else { return }
@@ -161,7 +174,9 @@ extension PPlusTwo {
         let coming = Set(downloads.values.map(\.token))
         switch result {
         case .entries(let entries, _):
-            parts.clean(entries.filter { !$0.isFolder }.map(\.path), coming: coming, into: &effects)
+            // A command that fetches by itself into this folder has longer names for its parts, and knows them.
+            let ours = entries.filter { !$0.isFolder && $0.path.name.utf8.count < 2 * Parts.tokenOctets }
+            parts.clean(ours.map(\.path), coming: coming, into: &effects)
         case .failed(.notFound): parts.clean([], coming: coming, into: &effects)
         // What cannot be looked at is not taken for empty.
         default: break

@@ -50,8 +50,8 @@ struct Share {
         return true
     }
 
-    static func scan(after path: RelativePath?) -> StoreOperation {
-        .scan(folder, under: nil, after: path, limit: page)
+    static func scan(after path: RelativePath?, deep: Bool) -> StoreOperation {
+        .scan(folder, under: nil, after: path, limit: page, deep: deep)
     }
 
     /// A page came. `skipped` is told what is not shared, and why, each once.
@@ -161,7 +161,7 @@ extension PPlusTwo {
 
     mutating func rescan(at now: Moment, into effects: inout Effects) {
         guard share.outdated(at: now.instant) else { return }
-        errands[effects.store(Share.scan(after: nil))] = .scan
+        errands[effects.store(Share.scan(after: nil, deep: configuration.recursive))] = .scan
     }
 
     mutating func scanned(_ result: StoreResult, at now: Moment, into effects: inout Effects) {
@@ -179,7 +179,7 @@ extension PPlusTwo {
         default: return
         }
         switch step {
-        case .scan(let path): errands[effects.store(Share.scan(after: path))] = .scan
+        case .scan(let path): errands[effects.store(Share.scan(after: path, deep: configuration.recursive))] = .scan
         case .done(let pause):
             timers.set(.rescan, at: now.instant + pause)
             hashes.keep(share.names, into: &effects)

@@ -109,6 +109,7 @@ struct SharedNames {
     /// The names that contain `text`: by octets, else, when both are text, by their normal forms.
     func indices(containing text: Bytes) -> [Int] {
         guard !text.containsControls else { return [] }
+        guard !text.isEmpty else { return Array(0..<count) }
         let keys = keys ?? names
         guard let string = text.text else { return keys.indices(containing: text.array) }
         let wanted = ignoresCase ? Array(string.lowercased().utf8) : text.array

@@ -38,7 +38,9 @@ extension PPlusTwo {
             case .restat(let number): askStat(number, at: now, into: &effects)
             case .rescan: rescan(at: now, into: &effects)
             case .save: save(at: now, into: &effects)
-            case .hour: foreign = [:]
+            case .hour:
+                foreign = [:]
+                timers.set(.hour, at: now.instant + Self.hour)
             }
         }
     }

@@ -46,7 +46,8 @@ public struct WallClock: Hashable, Comparable, Sendable {
 
     /// The reading `seconds` after 1970-01-01 UTC.
     public init(seconds: Int64) {
-        self.init(milliseconds: seconds.multipliedReportingOverflow(by: 1000).partialValue)
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
+        self.init(milliseconds: overflow ? (seconds < 0 ? .min : .max) : product)
     }
 
     /// Whole seconds since 1970-01-01 UTC.

@@ -93,8 +93,8 @@ extension String {
 extension WallClock {
     /// RFC 3339, UTC, milliseconds: `2026-11-21T10:00:00.000Z`.
     public var timestamp: String {
-        let days = (milliseconds / 86_400_000) - (milliseconds % 86_400_000 < 0 ? 1 : 0)
-        let rest = milliseconds - days * 86_400_000
+        var (days, rest) = milliseconds.quotientAndRemainder(dividingBy: 86_400_000)
+        if rest < 0 { (days, rest) = (days - 1, rest + 86_400_000) }
         let (year, month, day) = Self.date(ofDay: days)
         func digits(_ value: Int64, _ width: Int) -> String {
             let text = String(value)

@@ -2,7 +2,8 @@
 public enum StoreOperation: Hashable, Sendable {
     /// Lists files and folders below `under` (nil: the whole folder) in order of their paths, `limit` at most, those
     /// after `after`. Links and special files are left out. Answer: `.entries`.
-    case scan(FolderID, under: RelativePath?, after: RelativePath?, limit: Int)
+    /// Not `deep`: only what lies in that folder itself; what is below is not even looked into.
+    case scan(FolderID, under: RelativePath?, after: RelativePath?, limit: Int, deep: Bool = true)
     /// From now on `changed` tells what changes in the folder. Answer: `.done`.
     case watch(FolderID)
     /// No more of that. Answer: `.done`.

@@ -14,7 +14,8 @@ extension Folder {
 
     private func carryOut(_ operation: StoreOperation) throws(SystemError) -> StoreResult {
         switch operation {
-        case .scan(_, let under, let after, let limit): return try scan(under: under, after: after, limit: limit)
+        case .scan(_, let under, let after, let limit, let deep):
+            return try scan(under: under, after: after, limit: limit, deep: deep)
         case .inspect(let file): return .entries([fileEntry(file.path, try entry(file.path))], more: false)
         case .readAt(let file, let offset, let count): return try read(file.path, offset: offset, count: count)
         case .writeAt(let file, let offset, let bytes): try write(bytes, to: file.path, at: offset)
@@ -40,13 +41,15 @@ extension Folder {
     private static let largestPage = 16_384
 
     /// Hidden names are left out below `under`, as links are: cores share what a scan lists.
-    private func scan(under: RelativePath?, after: RelativePath?, limit: Int) throws(SystemError) -> StoreResult {
+    private func scan(
+        under: RelativePath?, after: RelativePath?, limit: Int, deep: Bool
+    ) throws(SystemError) -> StoreResult {
         if let under, try entry(under).kind != .folder { throw .notAFolder }
         let prefix = under?.components ?? []
         let found = entries.filter { path, entry in
             entry.kind != .link && path.components.count > prefix.count && path.components.starts(with: prefix)
                 && !path.components.dropFirst(prefix.count).contains { $0.hasPrefix(".") }
-                && (after.map { $0 < path } ?? true)
+                && (after.map { $0 < path } ?? true) && (deep || path.components.count == prefix.count + 1)
         }
         let sorted = found.sorted { $0.key < $1.key }
         let limit = min(max(0, limit), Self.largestPage)

@@ -164,7 +164,7 @@ extension StoreOperation {
     /// The folder that the operation is about.
     var folder: FolderID? {
         switch self {
-        case .scan(let folder, _, _, _), .watch(let folder), .unwatch(let folder), .freeSpace(let folder): folder
+        case .scan(let folder, _, _, _, _), .watch(let folder), .unwatch(let folder), .freeSpace(let folder): folder
         default: files.first?.folder
         }
     }

@@ -71,7 +71,7 @@ extension Effect: Traceable {
 extension StoreOperation: Traceable {
     func trace(into hash: inout TraceHash) {
         switch self {
-        case .scan(let folder, let under, let after, let limit): hash.add(case: 1, folder, under, after, limit)
+        case .scan(let folder, let under, let after, let limit, _): hash.add(case: 1, folder, under, after, limit)
         case .watch(let folder): hash.add(case: 2, folder)
         case .unwatch(let folder): hash.add(case: 3, folder)
         case .inspect(let file): hash.add(case: 4, file)

@@ -24,7 +24,8 @@ enum Program {
 
     /// What this program starts of itself in processes of their own.
     private static let helpers: [String: @Sendable ([String]) throws -> Int32] = [
-        "take-frames": takeFrames, "boot-server": bootServer, "file-server": fileServer, "file-peers": filePeers,
+        "take-frames": takeFrames, "boot-server": bootServer, "gossip-relay": gossipRelay,
+        "file-server": fileServer, "file-peers": filePeers,
     ]
 
     /// Runs what the words ask for; gives the exit status: 0 all targets met, 1 one missed or a run failed, 64 usage.

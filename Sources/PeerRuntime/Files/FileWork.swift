@@ -144,7 +144,7 @@ extension StoreOperation {
     /// The folder that the work is in.
     fileprivate var folder: FolderID {
         switch self {
-        case .scan(let folder, _, _, _), .watch(let folder), .unwatch(let folder), .freeSpace(let folder): folder
+        case .scan(let folder, _, _, _, _), .watch(let folder), .unwatch(let folder), .freeSpace(let folder): folder
         case .inspect(let file), .readAt(let file, _, _), .writeAt(let file, _, _), .allocate(let file, _),
             .truncate(let file, _), .save(let file, _), .rename(let file, _, _), .copyRange(let file, _, _, _, _),
             .move(let file, _), .remove(let file), .setTimes(let file, _):

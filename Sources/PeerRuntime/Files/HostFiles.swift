@@ -72,13 +72,13 @@ final class FileSender {
         whenOpen = {}
     }
 
-    func send(to socket: Int32) -> Progress {
+    func send(to socket: Int32, limit: Int) -> Progress {
         switch source {
         case nil: return .opening
         case .failure(let error): return .ended(.failed(error, octets: 0))
         case .success(let source):
             guard moved < count else { return .ended(.sent(octets: moved)) }
-            switch source.sendSome(to: socket, count: Int(min(count - moved, UInt64(Self.octetsAtOnce)))) {
+            switch source.sendSome(to: socket, count: Int(min(count - moved, UInt64(min(limit, Self.octetsAtOnce))))) {
             case .success(let octets):
                 moved += UInt64(octets)
                 return .moved(octets)
@@ -129,8 +129,8 @@ final class FileReceiver {
         }
     }
 
-    /// Whether too much waits for the disk.
-    var isBehind: Bool { waitingBytes > Self.highMark }
+    /// Whether too much waits for the disk, or came behind the end of the file.
+    var isBehind: Bool { waitingBytes > Self.highMark || rest.count > Self.lowMark }
 
     func start() {
         isWorking = true

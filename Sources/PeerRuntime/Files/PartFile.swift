@@ -4,8 +4,8 @@ internal import PeerCrypto
 /// The file side of `receiveFile`: octets become a part file, and the part file becomes the file.
 ///
 /// The earlier file of that name, if any, is untouched until the new one is complete and on the disk.
-/// It may go from one thread to another between two calls; it must never be used by two at once. Only `store` and `hash`
-/// may run side by side: hashing takes longer than writing.
+/// It may go from one thread to another between two calls; it must never be used by two at once. Only `store` and
+/// `hash` may run side by side: hashing takes longer than writing.
 public final class PartFile: @unchecked Sendable {
     /// Octets of this connection that belong to the file, those that came first included.
     public private(set) var received: UInt64 = 0
@@ -17,6 +17,10 @@ public final class PartFile: @unchecked Sendable {
     /// Octets that the part file held when it was opened.
     private let held: UInt64
     private var hashed: UInt64 = 0
+    /// A large part is hashed when all has come: the other side does not wait for that with its stall limit.
+    private let hashesLate: Bool
+    /// More than this is large: a few seconds on slow disks.
+    private static let largePart: UInt64 = 256 << 20
     private var digester: Digester?
     private var isPrepared = false
     private var isOver = false
@@ -39,6 +43,7 @@ public final class PartFile: @unchecked Sendable {
         self.folders = folders
         status = try opened.status()
         held = status.size
+        hashesLate = reception.digest != nil && status.size > Self.largePart
         file = opened
         digester = reception.digest.map { Digester($0) }
     }
@@ -56,12 +61,12 @@ public final class PartFile: @unchecked Sendable {
         try lasting { () throws(SystemError) in
             _ = try hashHeld(.max)
             try append(octets)
-            digester?.update(octets)
+            if hashes { digester?.update(octets) }
         }
     }
 
     /// Whether octets are to be hashed on the way.
-    var hashes: Bool { reception.digest != nil }
+    var hashes: Bool { reception.digest != nil && !hashesLate }
 
     /// `write` in two parts, when `prepare` has come to its end: this one writes.
     func store(_ batch: [Bytes]) throws(SystemError) {
@@ -79,6 +84,7 @@ public final class PartFile: @unchecked Sendable {
         do throws(SystemError) {
             try lasting { () throws(SystemError) in
                 _ = try hashHeld(.max)
+                if hashesLate { try hash(to: held + received) }
                 try complete()
             }
         } catch {
@@ -112,7 +118,15 @@ public final class PartFile: @unchecked Sendable {
     /// Hashes at most `limit` octets of what the part file held; true when that and the first octets are in.
     private func hashHeld(_ limit: Int) throws(SystemError) -> Bool {
         if isPrepared { return true }
-        let end = digester == nil ? hashed : hashed + min(held - hashed, UInt64(limit))
+        if hashes { try hash(to: hashed + min(held - hashed, UInt64(limit))) }
+        guard !hashes || hashed == held else { return false }
+        isPrepared = true
+        try append(reception.first)
+        if hashes { digester?.update(reception.first) }
+        return true
+    }
+
+    private func hash(to end: UInt64) throws(SystemError) {
         while hashed < end {
             let piece = try file.read(count: Int(min(end - hashed, UInt64(pieceOctets))), at: hashed)
             // Cut meanwhile by somebody else.
@@ -120,11 +134,6 @@ public final class PartFile: @unchecked Sendable {
             digester?.update(piece)
             hashed += UInt64(piece.count)
         }
-        guard digester == nil || hashed == held else { return false }
-        isPrepared = true
-        try append(reception.first)
-        digester?.update(reception.first)
-        return true
     }
 
     private func append(_ octets: Bytes) throws(SystemError) {

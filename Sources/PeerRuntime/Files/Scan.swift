@@ -11,6 +11,7 @@ final class Scanner: @unchecked Sendable {
     private struct Place {
         let under: RelativePath?
         let after: RelativePath
+        let deep: Bool
         var walk: Walk
         /// It was found while looking whether there is more.
         let entry: FileEntry
@@ -23,21 +24,24 @@ final class Scanner: @unchecked Sendable {
     /// Hidden names are left out, but `under` itself may be hidden. What is deeper than a path can say is left out too.
     /// A folder that may not be read fails the whole scan: taken as empty, it would look as if its files were removed.
     func page(
-        _ folder: FolderID, under: RelativePath?, after: RelativePath?, limit: Int, in folders: Folders
+        _ folder: FolderID, under: RelativePath?, after: RelativePath?, limit: Int, deep: Bool = true,
+        in folders: Folders
     ) throws(SystemError) -> StoreResult {
         let limit = min(max(limit, 0), maximumScanPage)
         var entries: [FileEntry] = []
         var walk: Walk
-        if let place = exchange(&place, with: nil), place.under == under, place.after == after {
+        if let place = exchange(&place, with: nil), place.under == under, place.after == after,
+            place.deep == deep
+        {
             walk = place.walk
             entries = [place.entry]
         } else {
-            walk = Walk(folder, under: under, after: after, in: folders)
+            walk = Walk(folder, under: under, after: after, in: folders, deep: deep)
         }
         while entries.count <= limit, let entry = try walk.next() { entries.append(entry) }
         if entries.count > limit {
             let next = entries.removeLast()
-            place = entries.last.map { Place(under: under, after: $0.path, walk: walk, entry: next) }
+            place = entries.last.map { Place(under: under, after: $0.path, deep: deep, walk: walk, entry: next) }
             return .entries(entries, more: true)
         }
         return .entries(entries, more: false)
@@ -62,6 +66,7 @@ struct Walk {
     private let folders: Folders
     private let folder: FolderID
     private let withHidden: Bool
+    private let deep: Bool
     private var levels: [Level]
 
     /// Names of a folder that are read at once: some megabytes.
@@ -72,11 +77,12 @@ struct Walk {
     /// Everything below `under` that comes after `after`.
     init(
         _ folder: FolderID, under: RelativePath? = nil, after: RelativePath? = nil, in folders: Folders,
-        withHidden: Bool = false
+        withHidden: Bool = false, deep: Bool = true
     ) {
         self.folders = folders
         self.folder = folder
         self.withHidden = withHidden
+        self.deep = deep
         levels = [Level(path: under)]
         guard let after else { return }
         let base = under?.components ?? []
@@ -85,6 +91,7 @@ struct Walk {
         if isBelow {
             for depth in base.count..<after.components.count {
                 levels[levels.count - 1].next = after.components[depth]
+                guard deep else { break }
                 levels.append(
                     Level(path: RelativePath(components: Array(after.components[...depth]), allowHidden: true)))
             }
@@ -102,7 +109,7 @@ struct Walk {
             }
             let components = (levels[top].path?.components ?? []) + [file.name]
             guard let path = RelativePath(components: components, allowHidden: true) else { continue }
-            if file.status.kind == .folder { levels.append(Level(path: path)) }
+            if deep, file.status.kind == .folder { levels.append(Level(path: path)) }
             return FileEntry(path: path, file.status)
         }
         return nil

@@ -30,8 +30,8 @@ private func answer(
     _ operation: StoreOperation, in folders: Folders, _ scanner: Scanner
 ) throws(SystemError) -> StoreResult {
     switch operation {
-    case .scan(let folder, let under, let after, let limit):
-        return try scanner.page(folder, under: under, after: after, limit: limit, in: folders)
+    case .scan(let folder, let under, let after, let limit, let deep):
+        return try scanner.page(folder, under: under, after: after, limit: limit, deep: deep, in: folders)
     case .inspect(let file):
         let status = try folders.openFolder(of: file).status(of: file.path.name)
         try status.requireFileOrFolder()

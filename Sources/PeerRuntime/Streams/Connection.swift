@@ -69,6 +69,10 @@ final class Connection {
     /// The core was told that it should wait.
     private var isToldStalled = false
     private var finishTimer: Timer?
+    /// Octets that came after our end.
+    private var discarded = 0
+    /// Whoever goes on and on is not waited for (P+2 section 3.1).
+    private static let mostDiscarded = 64 << 10
 
     /// How long the other side may take to end after us.
     private static let finishLimit: Duration = .seconds(5)
@@ -118,6 +122,10 @@ final class Connection {
             owner.waitForRate(self)
         }
         // After our own end nobody wants to know; reading on lets the other side end in order.
+        if state == .waiting {
+            discarded += bytes.count
+            if discarded > Self.mostDiscarded { return close(.finished) }
+        }
         guard state == .open else { return }
         var offset = 0
         // What a piece leads to is on its way while the next one is worked off, so that nodes in a row work at the same
@@ -137,6 +145,8 @@ final class Connection {
     /// Octets in one input, and octets that go out at once instead of at the end of the turn: a write costs less than
     /// a tenth of what a core does with so many octets of small messages.
     private static let pieceBytes = 16 << 10
+    /// Octets that one turn sends before others get theirs.
+    private static let octetsAtOnce: UInt64 = 1 << 20
 
     private func ended() {
         hasEnded = true
@@ -176,6 +186,7 @@ final class Connection {
 
     /// Writes what the system takes; called once a turn, and when there is room again.
     func flush() {
+        let before = traffic.sent
         while state != .closed, !isStalled, queueHead < queue.count {
             do {
                 let isProgress: Bool
@@ -187,6 +198,12 @@ final class Connection {
                 guard isProgress else {
                     if owner.uploadAllowance > 0 { try stall() } else { owner.waitForRate(self) }
                     return tellStalled()
+                }
+                // A reader as fast as we are would keep the loop from everybody else until its file ends.
+                if traffic.sent - before >= Self.octetsAtOnce, state != .closed, queueHead < queue.count,
+                    case .file = queue[queueHead]
+                {
+                    return try stall()
                 }
             } catch let error as UVError {
                 return close(error.closeReason)
@@ -229,7 +246,7 @@ final class Connection {
 
     private func flush(_ file: FileSender) throws -> Bool {
         guard owner.uploadAllowance > 0 else { return false }
-        switch file.send(to: stream.descriptor) {
+        switch file.send(to: stream.descriptor, limit: max(Self.pieceBytes, owner.uploadAllowance)) {
         case .opening:
             file.whenOpen = { [weak self] in self?.unstall() }
             return false

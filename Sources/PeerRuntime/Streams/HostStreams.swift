@@ -267,7 +267,15 @@ extension Host: ConnectionOwner {
     public func resumeRates() {
         let waiting = streams.waitingForRate
         streams.waitingForRate = []
-        for connection in waiting { connection.resumeRate() }
+        var served: Set<ConnectionID> = []
+        for connection in waiting {
+            let before = connection.traffic
+            connection.resumeRate()
+            if connection.traffic != before { served.insert(connection.id) }
+        }
+        // Those that got nothing come first in the next slice, or the same one would take every slice.
+        let again = streams.waitingForRate
+        streams.waitingForRate = again.filter { !served.contains($0.id) } + again.filter { served.contains($0.id) }
     }
 
     func closed(_ connection: Connection, _ reason: CloseReason) {

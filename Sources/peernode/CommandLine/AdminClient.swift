@@ -70,6 +70,8 @@ final class AdminClient {
 
     /// Withdraws the question that is being asked, without an error.
     func cancel() {
+        // The end of a connection alone looks like that of `echo … | nc`, which waits for its answer.
+        _ = try? pipe?.write([Bytes(utf8: "{\"command\":\"cancel\"}\n")])
         pipe?.close()
     }
 

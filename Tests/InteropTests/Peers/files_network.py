@@ -59,6 +59,7 @@ def ten_seconds(world):
         equal(node.search("x")[2]["failed"], 0, "peers that cannot be asked")
     equal(node.refusal(name="x", peer=lists[1].identity), "empty_or_missing", "a download")
     node.until("the third list", lambda: len(starts) == 2, seconds=30)
+    node.until("both answers", lambda: len(node.of("list_out")) == 2)
     # The node's own clock, since ours may have been late.
     moments = [moment(line) - line["ms"] / 1000 for line in node.of("list_out")]
     failed = moment(node.of("peer_failed", peer=nobody)[0])
