@@ -18,7 +18,7 @@ import Testing
         #expect(found.lines.last?.has(["asked": "1", "matches": "1", "notShown": "0"]) == true)
         let both = try await home.home.command(["search", "--json", "-i", "SONG", "txt"])
         #expect(both.lines.compactMap { $0.record.string("name") }.sorted() == ["Two Songs.txt", "one song.txt"])
-        #expect(try await home.home.command(["search", "--json", "txt", "Two"]).lines.count == 2)
+        #expect(try await home.home.command(["search", "--json", "Two", "Songs"]).lines.count == 2)
         let none = try await home.home.command(["search", "nothing like it"])
         #expect(none.exit == .status(1) && none.complaints.contains("no such file (1 peer asked)"))
 

@@ -56,16 +56,38 @@ import Testing
         _ = try await type(words, home, [("no node is listening", "")], exit: 69)
     }
 
+    @Test func `what is typed is what is asked, and only -i looks through the answers here`() async throws {
+        let sharer = try FilesHome(["a long song": "1", "song a": "2", "Song": "3"], name: "sharer")
+        let sharing = try await sharer.startSharing()
+        let words = ["--peer", sharer.identity, "--into", sharer.home.folder + "/into"]
+        let (query, choice) = ("query> ", "file (0 = none)> ")
+        _ = try await type(
+            words, sharer,
+            [
+                (query, " long song \n"), ("1 file", ""), (choice, "0\n"), (query, "\" song\"\n"), ("1 file", ""),
+                (choice, "0\n"), (query, "-i SONG a\n"), ("2 files", ""), (choice, "0\n"), (query, "-i song\n"),
+                ("3 files", ""), (choice, "0\n"), (query, "\u{4}"),
+            ])
+        let asked = sharing.lines.of("query_in").map { $0["bytes"] }
+        // Without what the extension asks.
+        #expect(asked.contains("9") && asked.contains("5"), "\(asked)")
+        sharing.signal(SIGTERM)
+        _ = try await sharing.waitForExit()
+    }
+
     @Test func `an empty line, or Ctrl-C once, is enough of the asking`() async throws {
         let sharer = try FilesHome(["a file": "x"], name: "sharer")
         let sharing = try await sharer.startSharing()
-        // Takes connections and says nothing.
+        // Knows nobody, and never answers a query.
         let silent = Loopback.next()
         let program = """
-            import socket, time
+            import socket
             ports = [socket.create_server(("\(silent)", port)) for port in (17000, 17001, 17002)]
             print('{"event":"there"}', flush=True)
-            time.sleep(60)
+            while True:
+                caller, _ = ports[0].accept()
+                caller.recv(100)
+                caller.close()
             """
         let mute = try ChildProcess("/usr/bin/env", ["python3", "-c", program], name: "mute", life: .seconds(60))
         try await mute.waitFor("there")

@@ -26,10 +26,9 @@ let filesCommand = Subcommand(
     ],
     details: """
         At query> type a part of a name; it is sent to one peer after the other as you typed it, trimmed at both ends.
-        An empty line asks for all files. What stands in double quotes is taken as it is. Only two forms send something
-        else and look through the answers here: of several words, which must all be in a name, the first one is sent;
-        for -i and words, which then count in any case, an empty text is. While peers are asked, an empty line or
-        Ctrl-C is enough of it.
+        An empty line asks for all files. What stands in double quotes is taken as it is. With -i before the words all
+        files are asked for, and those are shown whose names contain all the words, in any case. While peers are asked,
+        an empty line or Ctrl-C is enough of it.
 
         At file (0 = none)> choose by number: 3, or several such as 1 3 5-7. Ctrl-C breaks a download off; the next one
         of the same file goes on from there, if the peer can tell what the file is. There is no word to quit: Ctrl-D
@@ -57,14 +56,15 @@ let searchCommand = Subcommand(
         Option("limit", nil, "N", "show so many at most; default \(mostShown)"), caseOption,
     ],
     details: """
-        TEXT is sent to the peers as it is; "" asks for all files. Of several TEXTs, which must all be in a name, the
-        first one is sent. The numbers are those that download takes, until the node's next search.
+        TEXT is sent to the peers as it is; "" asks for all files, and several TEXTs are one with spaces between them.
+        With -i all files are asked for, and those are shown whose names contain all the words, in any case. Without
+        --peer the running node asks, and `download N` fetches number N.
         """
 ) { options in
     guard !options.arguments.isEmpty else { throw Failure(.usage, "search: a TEXT is missing; \"\" finds all files") }
     let wanted = "--limit takes a number from 1 on"
     let limit = try number(options.value("limit") ?? "\(mostShown)", 1...Int.max, wanted: wanted)
-    var arguments = Query(options.arguments, ignoresCase: options.has("ignore-case")).arguments
+    var arguments = Query(options.arguments.joined(separator: " "), ignoresCase: options.has("ignore-case")).arguments
     arguments["limit"] = .count(limit)
     let requester = try makeRequester(options)
     defer { requester.close() }

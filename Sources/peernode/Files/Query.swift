@@ -2,53 +2,39 @@ internal import PeerCore
 
 /// What a user looks for (P+2 sections 7.1 and 7.3).
 ///
-/// What is sent to the peers is the text as it was typed, trimmed at both ends. Only two forms send something else, and
-/// look through the answers here: several words send the first one, `-i` sends the empty text, which means all files.
+/// What is sent to the peers is the text as it was typed, trimmed at both ends, or what stands in double quotes as it is.
+/// Only `-i` sends something else: the empty text, which means all files; then the names are looked through here, and
+/// must contain all the words in any case.
 struct Query {
     /// What the peers are told.
     let text: String
-    /// What the names must contain beside that.
+    /// What the names must contain, when they are looked through here.
     let words: [String]
     /// Whether they may contain it in another case.
-    let ignoresCase: Bool
+    var ignoresCase: Bool { !words.isEmpty }
 
-    /// Of several words; without any, all files.
-    init(_ words: [String], ignoresCase: Bool) {
-        self.ignoresCase = ignoresCase
-        text = ignoresCase ? "" : words.first ?? ""
-        self.words = ignoresCase ? words : Array(words.dropFirst())
+    /// Of a text as it is.
+    init(_ text: String, ignoresCase: Bool) {
+        let words = ignoresCase ? text.split(whereSeparator: \.isWhitespace).map(String.init) : []
+        self.words = words
+        self.text = ignoresCase ? "" : text
     }
 
-    /// Of a line: words between spaces, or between double quotes and then as they are. `-i` may come first.
+    /// Of a line. `-i` may come first.
     init(line: String, ignoresCase: Bool) {
-        var rest = line[...].drop(while: \.isWhitespace)
+        var text = Self.trimmed(line[...])
         var ignoresCase = ignoresCase
-        if rest.hasPrefix("-i"), rest.dropFirst(2).first?.isWhitespace ?? true {
+        if text.hasPrefix("-i"), text.dropFirst(2).first?.isWhitespace ?? true {
             ignoresCase = true
-            rest = rest.dropFirst(2)
+            text = Self.trimmed(text.dropFirst(2))
         }
-        var words: [String] = []
-        while case let start = rest.drop(while: \.isWhitespace), !start.isEmpty {
-            let (word, end) = Self.quoted(start) ?? Self.plain(start)
-            words.append(String(word))
-            rest = end
-        }
-        self.init(words, ignoresCase: ignoresCase)
+        if text.count >= 2, text.first == "\"", text.last == "\"" { text = text.dropFirst().dropLast() }
+        self.init(String(text), ignoresCase: ignoresCase)
     }
 
-    private static func plain(_ text: Substring) -> (word: Substring, rest: Substring) {
-        let word = text.prefix { !$0.isWhitespace }
-        return (word, text[word.endIndex...])
-    }
-
-    /// What stands between a quote and the next one that ends a word; nil when there is none.
-    private static func quoted(_ text: Substring) -> (word: Substring, rest: Substring)? {
-        guard text.first == "\"" else { return nil }
-        let inside = text.dropFirst()
-        let end = inside.indices.first { index in
-            inside[index] == "\"" && (inside[inside.index(after: index)...].first?.isWhitespace ?? true)
-        }
-        return end.map { (inside[..<$0], inside[inside.index(after: $0)...]) }
+    private static func trimmed(_ text: Substring) -> Substring {
+        let end = text.lastIndex { !$0.isWhitespace }.map(text.index(after:)) ?? text.startIndex
+        return text[..<end].drop(while: \.isWhitespace)
     }
 
     /// For the command `search`.
