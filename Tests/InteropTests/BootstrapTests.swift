@@ -73,7 +73,7 @@ import Testing
         let node = try await home.startListening()
         try await node.waitUntil("three questions") { $0.of("bootstrap_asked").count >= 3 }
         let server = try Python.start("bootstrap_client.py", ["--serve", place, "--seconds", "200"], name: "server")
-        try await node.waitFor("bootstrap_populated", within: .seconds(40))
+        try await node.waitFor("bootstrap_populated", within: .seconds(90))
         try await server.waitFor("init")
     }
 }
