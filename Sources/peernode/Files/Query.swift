@@ -2,7 +2,7 @@ internal import PeerCore
 
 /// What a user looks for (P+2 sections 7.1 and 7.3).
 ///
-/// What is sent to the peers is the text as it was typed, trimmed at both ends, or what stands in double quotes as it is.
+/// What is sent to the peers is the text as it was typed, trimmed at both ends, or what stands in double quotes.
 /// Only `-i` sends something else: the empty text, which means all files. Then the names are looked through here, and
 /// must contain all the words, in any case.
 struct Query {
