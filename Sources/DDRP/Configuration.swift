@@ -186,29 +186,16 @@ extension DDRP.Configuration {
         self.init(values)
     }
 
-    /// The settings in which `other` differs and which only a restart applies.
-    func restartNeeded(for other: Self) -> [RestartNeeded] {
-        var keys: [String] = []
-        if listen != other.listen { keys.append("listen") }
-        if standardPort != other.standardPort { keys.append("standardPort") }
-        if dialect != other.dialect { keys.append("dialect") }
-        if bootstrapServers != other.bootstrapServers { keys.append("bootstrapServers") }
-        if allowPrivateAddresses != other.allowPrivateAddresses { keys.append("allowPrivateAddresses") }
-        if bindOutbound != other.bindOutbound { keys.append("bindOutbound") }
-        if bookCapacity != other.bookCapacity { keys.append("bookCapacity") }
-        return keys.map { RestartNeeded($0) }
-    }
-
-    /// This configuration with those settings of `new` that can be changed in life.
-    func applying(_ new: Self) -> Self {
-        var result = new
-        result.listen = listen
-        result.standardPort = standardPort
-        result.dialect = dialect
-        result.bootstrapServers = bootstrapServers
-        result.allowPrivateAddresses = allowPrivateAddresses
-        result.bindOutbound = bindOutbound
-        result.bookCapacity = bookCapacity
-        return result
+    /// The change to `new`, of which some settings apply only after a restart.
+    func change(to new: Self) -> Reconfiguration<Self> {
+        var change = Reconfiguration(from: self, to: new)
+        change.keep(\.listen, "listen")
+        change.keep(\.standardPort, "standardPort")
+        change.keep(\.dialect, "dialect")
+        change.keep(\.bootstrapServers, "bootstrapServers")
+        change.keep(\.allowPrivateAddresses, "allowPrivateAddresses")
+        change.keep(\.bindOutbound, "bindOutbound")
+        change.keep(\.bookCapacity, "bookCapacity")
+        return change
     }
 }

@@ -94,11 +94,11 @@ public struct DDRP: PeerProtocol {
     public mutating func reconfigure(
         _ new: Configuration, at now: Moment, into effects: inout Effects
     ) -> [RestartNeeded] {
-        let needed = configuration.restartNeeded(for: new)
+        let change = configuration.change(to: new)
         let seeds = configuration.seeds
         let names = configuration.dnsSeeds
         let old = configuration
-        configuration = configuration.applying(new)
+        configuration = change.applied
         if old.pingInterval != configuration.pingInterval || old.peerTimeout != configuration.peerTimeout {
             for connection in links.keys.sorted() { setLivenessTimers(of: connection, at: now.instant) }
         }
@@ -107,7 +107,7 @@ public struct DDRP: PeerProtocol {
         if configuration.dnsSeeds != names { resolveNames(at: now, into: &effects) }
         life.needsSettling = true
         settle(at: now, into: &effects)
-        return needed
+        return change.needed
     }
 
     /// Something happened.

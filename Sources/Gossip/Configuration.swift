@@ -227,27 +227,21 @@ extension Gossip.Configuration {
         self.init(values)
     }
 
-    /// This configuration with those settings of `new` that can be changed in life, and the keys of the others.
-    func applying(_ new: Self) -> (Self, [RestartNeeded]) {
-        var result = new
-        var keys: [String] = []
-        func keep<Value: Equatable>(_ path: WritableKeyPath<Self, Value>, _ key: String) {
-            guard result[keyPath: path] != self[keyPath: path] else { return }
-            result[keyPath: path] = self[keyPath: path]
-            keys.append(key)
-        }
-        keep(\.p2pAddress, "p2pAddress")
-        keep(\.apiAddress, "apiAddress")
-        keep(\.bootstrap, "bootstrap")
-        keep(\.peers, "peers")
-        keep(\.isAuthors2017, "compat")
-        keep(\.cacheSize, "cacheSize")
-        keep(\.seenTTL, "seenTtlSeconds")
-        keep(\.maxSeenKeys, "maxSeenKeys")
-        keep(\.lazyPush, "lazyPush")
-        keep(\.eagerLinks, "eagerLinks")
-        keep(\.haveItBytes, "haveItBytes")
-        keep(\.maxCandidates, "maxCandidates")
-        return (result, keys.map { RestartNeeded($0) })
+    /// The change to `new`, of which some settings apply only after a restart.
+    func change(to new: Self) -> Reconfiguration<Self> {
+        var change = Reconfiguration(from: self, to: new)
+        change.keep(\.p2pAddress, "p2pAddress")
+        change.keep(\.apiAddress, "apiAddress")
+        change.keep(\.bootstrap, "bootstrap")
+        change.keep(\.peers, "peers")
+        change.keep(\.isAuthors2017, "compat")
+        change.keep(\.cacheSize, "cacheSize")
+        change.keep(\.seenTTL, "seenTtlSeconds")
+        change.keep(\.maxSeenKeys, "maxSeenKeys")
+        change.keep(\.lazyPush, "lazyPush")
+        change.keep(\.eagerLinks, "eagerLinks")
+        change.keep(\.haveItBytes, "haveItBytes")
+        change.keep(\.maxCandidates, "maxCandidates")
+        return change
     }
 }

@@ -83,9 +83,9 @@ public struct Gossip: PeerProtocol {
     public mutating func reconfigure(
         _ new: Configuration, at now: Moment, into effects: inout Effects
     ) -> [RestartNeeded] {
-        let (applied, needed) = configuration.applying(new)
-        let isOtherPace = applied.heartbeatInterval != configuration.heartbeatInterval
-        configuration = applied
+        let change = configuration.change(to: new)
+        let isOtherPace = change.applied.heartbeatInterval != configuration.heartbeatInterval
+        configuration = change.applied
         if isOtherPace {
             for place in open.places {
                 setHeartbeat(of: place, at: now.instant)
@@ -98,7 +98,7 @@ public struct Gossip: PeerProtocol {
         life.needsSettling = true
         settle(at: now, into: &effects)
         flush(at: now, into: &effects)
-        return needed
+        return change.needed
     }
 
     /// Something happened.

@@ -305,22 +305,16 @@ extension PPlusTwo.Configuration {
         return limits
     }
 
-    /// This configuration with those settings of `new` that can be changed in life, and the keys of the others.
-    func applying(_ new: Self) -> (Self, [RestartNeeded]) {
-        var result = new
-        var keys: [String] = []
-        func keep<Value: Equatable>(_ path: WritableKeyPath<Self, Value>, _ key: String) {
-            guard result[keyPath: path] != self[keyPath: path] else { return }
-            result[keyPath: path] = self[keyPath: path]
-            keys.append(key)
-        }
-        keep(\.listen, "listen")
-        keep(\.folder, "folder")
-        keep(\.announce, "announce")
-        keep(\.initialPeers, "initialPeers")
-        keep(\.caseInsensitiveMatch, "caseInsensitiveMatch")
-        keep(\.recursive, "recursive")
-        keep(\.maxSharedFiles, "maxSharedFiles")
-        return (result, keys.map { RestartNeeded($0) })
+    /// The change to `new`, of which some settings apply only after a restart.
+    func change(to new: Self) -> Reconfiguration<Self> {
+        var change = Reconfiguration(from: self, to: new)
+        change.keep(\.listen, "listen")
+        change.keep(\.folder, "folder")
+        change.keep(\.announce, "announce")
+        change.keep(\.initialPeers, "initialPeers")
+        change.keep(\.caseInsensitiveMatch, "caseInsensitiveMatch")
+        change.keep(\.recursive, "recursive")
+        change.keep(\.maxSharedFiles, "maxSharedFiles")
+        return change
     }
 }

@@ -32,14 +32,20 @@ extension PPlusTwo {
                 effects.append(.listen(service.listener, on: .ip(address), .stream))
             }
         }
-        for identity in configuration.initialPeers where !own.contains(identity) {
-            _ = peers.learn(identity, isShared: true, isDirect: true, isInitial: true, at: now.instant)
-        }
+        learnInitialPeers(at: now)
         recall(Self.peersTable, after: nil, into: &effects)
         effects.append(.recall(table: Hashes.table, after: nil, limit: Hashes.pageRows))
         effects.append(.recall(table: Parts.table, after: nil, limit: Parts.most))
         openShare(at: now, into: &effects)
         timers.set(.hour, at: now.instant + Self.hour)
+    }
+
+    /// Takes in the peers of the configuration, also those that have failed.
+    mutating func learnInitialPeers(at now: Moment) {
+        for identity in configuration.initialPeers
+        where !own.contains(identity) && configuration.access.allows(identity.ip) {
+            _ = peers.learn(identity, isShared: true, isDirect: true, isInitial: true, at: now.instant)
+        }
     }
 
     mutating func listening(

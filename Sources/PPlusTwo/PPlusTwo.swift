@@ -68,15 +68,15 @@ public struct PPlusTwo: PeerProtocol {
     public mutating func reconfigure(
         _ new: Configuration, at now: Moment, into effects: inout Effects
     ) -> [RestartNeeded] {
-        let (applied, needed) = configuration.applying(new)
-        configuration = applied
+        let change = configuration.change(to: new)
+        configuration = change.applied
         peers.capacity = configuration.maxPeers
         peers.patience = configuration.patience
         dropRefused(at: now, into: &effects)
         startUploads(at: now, into: &effects)
         life.needsSettling = true
         settle(at: now, into: &effects)
-        return needed
+        return change.needed
     }
 
     /// Something happened.
@@ -124,68 +124,77 @@ extension PPlusTwo {
         case .ended(let connection): ended(connection, at: now, into: &effects)
         case .closed(let connection, let reason, _): closed(connection, reason, at: now, into: &effects)
         case .transferred(let connection, _, let result):
-            if callers[connection] != nil {
-                uploadEnded(connection, result, at: now, into: &effects)
-            } else if let number = downloadPlaces[connection] {
-                received(number, result, at: now, into: &effects)
+            switch role(of: connection) {
+            case .caller: uploadEnded(connection, result, at: now, into: &effects)
+            case .download(let number): received(number, result, at: now, into: &effects)
+            case .exchange, .question, nil: break
             }
         case .measured(let connection, let traffic):
-            if callers[connection] != nil {
-                checkUpload(connection, sent: traffic.sent, at: now, into: &effects)
-            } else if let number = downloadPlaces[connection] {
-                progressed(number, received: traffic.received, at: now, into: &effects)
+            switch role(of: connection) {
+            case .caller: checkUpload(connection, sent: traffic.sent, at: now, into: &effects)
+            case .download(let number): progressed(number, received: traffic.received, at: now, into: &effects)
+            case .exchange, .question, nil: break
             }
         default: break
         }
     }
 
+    /// What a connection is for.
+    private enum Role {
+        case caller
+        case exchange
+        case question
+        case download(UInt64)
+    }
+
+    /// nil: for nothing any more.
+    private func role(of connection: ConnectionID) -> Role? {
+        if callers[connection] != nil { return .caller }
+        if exchange?.connection == connection { return .exchange }
+        if questions[connection] != nil { return .question }
+        return downloadPlaces[connection].map { .download($0) }
+    }
+
     private mutating func connected(
         _ connection: ConnectionID, local: SocketAddress, at now: Moment, into effects: inout Effects
     ) {
-        if exchange?.connection == connection {
-            exchangeConnected(local: local, at: now, into: &effects)
-        } else if questions[connection] != nil {
-            questionConnected(connection, at: now, into: &effects)
-        } else if let number = downloadPlaces[connection] {
-            downloadConnected(number, connection, at: now, into: &effects)
+        switch role(of: connection) {
+        case .exchange: exchangeConnected(local: local, at: now, into: &effects)
+        case .question: questionConnected(connection, at: now, into: &effects)
+        case .download(let number): downloadConnected(number, connection, at: now, into: &effects)
+        case .caller, nil: break
         }
     }
 
     private mutating func received(
         _ bytes: Bytes, on connection: ConnectionID, at now: Moment, into effects: inout Effects
     ) {
-        if callers[connection] != nil {
-            callerSaid(bytes, connection, at: now, into: &effects)
-        } else if exchange?.connection == connection {
-            listCame(bytes, at: now, into: &effects)
-        } else if questions[connection] != nil {
-            answerCame(bytes, connection, at: now, into: &effects)
+        switch role(of: connection) {
+        case .caller: callerSaid(bytes, connection, at: now, into: &effects)
+        case .exchange: listCame(bytes, at: now, into: &effects)
+        case .question: answerCame(bytes, connection, at: now, into: &effects)
+        case .download, nil: break
         }
     }
 
     private mutating func ended(_ connection: ConnectionID, at now: Moment, into effects: inout Effects) {
-        if callers[connection] != nil {
-            callerEnded(connection, at: now, into: &effects)
-        } else if exchange?.connection == connection {
-            exchangeEnded(nil, at: now, into: &effects)
-        } else if questions[connection] != nil {
-            questionEnded(connection, nil, at: now, into: &effects)
-        } else {
-            effects.append(.finish(connection))
+        switch role(of: connection) {
+        case .caller: callerEnded(connection, at: now, into: &effects)
+        case .exchange: exchangeEnded(nil, at: now, into: &effects)
+        case .question: questionEnded(connection, nil, at: now, into: &effects)
+        case .download, nil: effects.append(.finish(connection))
         }
     }
 
     private mutating func closed(
         _ connection: ConnectionID, _ reason: CloseReason, at now: Moment, into effects: inout Effects
     ) {
-        if callers[connection] != nil {
-            callerClosed(connection, reason, at: now, into: &effects)
-        } else if exchange?.connection == connection {
-            exchangeEnded(reason, at: now, into: &effects)
-        } else if questions[connection] != nil {
-            questionEnded(connection, reason, at: now, into: &effects)
-        } else if let number = downloadPlaces[connection] {
-            downloadClosed(number, connection, reason, at: now, into: &effects)
+        switch role(of: connection) {
+        case .caller: callerClosed(connection, reason, at: now, into: &effects)
+        case .exchange: exchangeEnded(reason, at: now, into: &effects)
+        case .question: questionEnded(connection, reason, at: now, into: &effects)
+        case .download(let number): downloadClosed(number, connection, reason, at: now, into: &effects)
+        case nil: break
         }
     }
 

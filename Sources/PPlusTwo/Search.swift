@@ -67,6 +67,8 @@ extension PPlusTwo {
         guard !text.contains(UInt8(ascii: "\n")) else {
             return effects.reply(id, [], .refused("a text to look for is one line"))
         }
+        // Who is looking for something knows best when to try again.
+        if peers.list.isEmpty { learnInitialPeers(at: now) }
         var wanted = peers.list.map(\.identity)
         if let name = arguments.string("peer") {
             guard let peer = PeerIdentity(name) else {

@@ -1,25 +1,30 @@
 import PeerCore
 import PeerCrypto
+import TestSupport
 
 @testable import DDRP
 
 /// One core in virtual time, and all that it wanted done.
 struct CoreStage {
-    static let start = Moment(instant: Instant(nanoseconds: 0), wallClock: WallClock(seconds: 1_795_000_000))
+    static let start = CoreRun<DDRP>.start
     static let ownAddress = SocketAddress(IPAddress(127, 0, 0, 1), 9097)
 
-    var core: DDRP
-    var now: Moment
-    private var effects = Effects(logLevel: .debug)
+    private var run: CoreRun<DDRP>
+
+    var core: DDRP {
+        get { run.core }
+        _modify { yield &run.core }
+    }
+    var now: Moment { run.now }
     /// Everything since the beginning.
-    private(set) var history: [Effect] = []
+    var history: [Effect] { run.history.map(\.effect) }
 
     init(
         _ configuration: DDRP.Configuration = DDRP.Configuration(listen: Self.ownAddress), key: UInt64 = 1,
         at start: Moment = Self.start
     ) {
-        now = start
-        core = DDRP(configuration, identity: identity(key), agent: "peernode/test", seed: secret(key))
+        let core = DDRP(configuration, identity: identity(key), agent: "peernode/test", seed: secret(key))
+        run = CoreRun(core, at: start, logLevel: .debug)
     }
 
     /// A core that listens, has recalled an empty book, and may dial.
@@ -39,35 +44,18 @@ struct CoreStage {
 
     /// Hands the core an input and gives what it wants done.
     @discardableResult
-    mutating func callAsFunction(_ input: Input) -> [Effect] {
-        core.handle(input, at: now, into: &effects)
-        let list = effects.take()
-        history += list
-        return list
-    }
+    mutating func callAsFunction(_ input: Input) -> [Effect] { run(input) }
 
     /// Lets time pass; the core's deadlines come when they are due. Gives what it wants done meanwhile.
     @discardableResult
-    mutating func wait(_ duration: Duration) -> [Effect] {
-        let end = now.instant + duration
-        var list: [Effect] = []
-        while let due = core.nextDeadline, due <= end {
-            move(to: max(due, now.instant))
-            list += self(.deadline)
-        }
-        move(to: end)
-        return list
-    }
+    mutating func wait(_ duration: Duration) -> [Effect] { run.wait(duration) }
 
     /// Moves the clocks without a word to the core.
-    mutating func move(to instant: Instant) {
-        let wallClock = now.wallClock.milliseconds * 1_000_000 + (instant - now.instant).nanoseconds
-        now = Moment(instant: instant, wallClock: WallClock(milliseconds: wallClock / 1_000_000))
-    }
+    mutating func move(to instant: Instant) { run.move(to: instant) }
 
     /// The next connection that comes in.
     mutating func accept(from remote: SocketAddress) -> (ConnectionID, [Effect]) {
-        let connection = effects.nextConnectionID()
+        let connection = run.nextConnection()
         let local = core.configuration.listen
         return (connection, self(.accepted(connection, on: ListenerID("ddrp"), local: local, remote: remote)))
     }
@@ -226,7 +214,7 @@ extension CoreStage {
 
     /// The operator's command.
     mutating func command(_ name: String, _ arguments: Record = [:]) -> (id: CommandID, effects: [Effect]) {
-        let id = effects.nextCommandID()
+        let id = run.nextCommand()
         return (id, self(.command(id, Command(name, arguments))))
     }
 }

@@ -1,26 +1,31 @@
 import Bootstrap
 import PeerCore
 import PeerCrypto
+import TestSupport
 
 @testable import Gossip
 
 /// One core in virtual time, and all that it wanted done.
 struct CoreStage {
-    static let start = Moment(instant: Instant(nanoseconds: 0), wallClock: WallClock(seconds: 1_795_000_000))
+    static let start = CoreRun<Gossip>.start
     static let ownAddress = SocketAddress(IPAddress(10, 0, 0, 1), 6001)
     static let apiAddress = SocketAddress(.loopback, 7001)
 
-    var core: Gossip
-    var now = Self.start
+    private var run: CoreRun<Gossip>
+
+    var core: Gossip {
+        get { run.core }
+        _modify { yield &run.core }
+    }
+    var now: Moment { run.now }
     /// Neighbours that send a heartbeat every 5 s while time passes.
     var alive: [ConnectionID: Guest] = [:]
-    private var effects = Effects(logLevel: .trace)
     /// Everything since the beginning.
-    private(set) var history: [(at: Instant, effect: Effect)] = []
+    var history: [(at: Instant, effect: Effect)] { run.history }
     private var programs: UInt16 = 0
 
     init(_ configuration: Gossip.Configuration, seed number: UInt64 = 1) {
-        core = Gossip(configuration, seed: seed(number))
+        run = CoreRun(Gossip(configuration, seed: seed(number)), logLevel: .trace)
     }
 
     /// A core that listens everywhere.
@@ -43,12 +48,7 @@ struct CoreStage {
 
     /// Hands the core an input and gives what it wants done.
     @discardableResult
-    mutating func callAsFunction(_ input: Input) -> [Effect] {
-        core.handle(input, at: now, into: &effects)
-        let list = effects.take()
-        history += list.map { (now.instant, $0) }
-        return list
-    }
+    mutating func callAsFunction(_ input: Input) -> [Effect] { run(input) }
 
     /// Lets time pass; the core's deadlines come when they are due. Gives what it wants done meanwhile.
     @discardableResult
@@ -56,7 +56,7 @@ struct CoreStage {
         let end = now.instant + duration
         var list: [Effect] = []
         while now.instant < end {
-            list += run(to: alive.isEmpty ? end : min(end, now.instant + .seconds(5)))
+            list += run.wait(alive.isEmpty ? end - now.instant : min(end - now.instant, .seconds(5)))
             for (connection, guest) in alive.sorted(by: { $0.key < $1.key }) where core.linkPlaces[connection] != nil {
                 list += self(.received(guest.heartbeat, on: connection))
             }
@@ -64,29 +64,16 @@ struct CoreStage {
         return list
     }
 
-    private mutating func run(to end: Instant) -> [Effect] {
-        var list: [Effect] = []
-        while let due = core.nextDeadline, due <= end {
-            move(to: max(due, now.instant))
-            list += self(.deadline)
-        }
-        move(to: end)
-        return list
-    }
-
     /// Does what is due at this very moment.
     @discardableResult
-    mutating func settle() -> [Effect] { run(to: now.instant) }
+    mutating func settle() -> [Effect] { run.wait(.zero) }
 
     /// Moves the clocks without a word to the core.
-    mutating func move(to instant: Instant) {
-        let wallClock = now.wallClock.milliseconds * 1_000_000 + (instant - now.instant).nanoseconds
-        now = Moment(instant: instant, wallClock: WallClock(milliseconds: wallClock / 1_000_000))
-    }
+    mutating func move(to instant: Instant) { run.move(to: instant) }
 
     /// The next connection that comes in.
     mutating func accept(on listener: String = "gossip", from remote: SocketAddress) -> (ConnectionID, [Effect]) {
-        let connection = effects.nextConnectionID()
+        let connection = run.nextConnection()
         let local = listener == "gossip" ? core.configuration.p2pAddress : core.configuration.apiAddress
         return (connection, self(.accepted(connection, on: ListenerID(listener), local: local, remote: remote)))
     }
@@ -105,7 +92,7 @@ struct CoreStage {
 
     /// The operator's command.
     mutating func command(_ name: String, _ arguments: Record = [:]) -> (id: CommandID, effects: [Effect]) {
-        let id = effects.nextCommandID()
+        let id = run.nextCommand()
         return (id, self(.command(id, Command(name, arguments))))
     }
 }

@@ -1,19 +1,23 @@
 import PeerCore
+import TestSupport
 
 @testable import PPlusTwo
 
 /// One core in virtual time, and all that it wanted done.
 struct CoreStage {
-    static let start = Moment(instant: Instant(nanoseconds: 0), wallClock: WallClock(seconds: 1_795_000_000))
 
-    var core: PPlusTwo
-    var now = Self.start
-    private var effects = Effects(logLevel: .trace)
+    private var run: CoreRun<PPlusTwo>
+
+    var core: PPlusTwo {
+        get { run.core }
+        _modify { yield &run.core }
+    }
+    var now: Moment { run.now }
     /// Everything since the beginning.
-    private(set) var history: [(at: Instant, effect: Effect)] = []
+    var history: [(at: Instant, effect: Effect)] { run.history }
 
     init(_ configuration: PPlusTwo.Configuration) {
-        core = PPlusTwo(configuration, seed: Bytes32.zero)
+        run = CoreRun(PPlusTwo(configuration, seed: Bytes32.zero), logLevel: .trace)
     }
 
     /// A core that listens on this port of 127.0.0.1 or another host, and has nothing saved.
@@ -37,34 +41,15 @@ struct CoreStage {
 
     /// Hands the core an input and gives what it wants done.
     @discardableResult
-    mutating func callAsFunction(_ input: Input) -> [Effect] {
-        core.handle(input, at: now, into: &effects)
-        let list = effects.take()
-        history += list.map { (now.instant, $0) }
-        return list
-    }
+    mutating func callAsFunction(_ input: Input) -> [Effect] { run(input) }
 
     /// Lets time pass; the core's deadlines come when they are due. Gives what it wants done meanwhile.
     @discardableResult
-    mutating func wait(_ duration: Duration) -> [Effect] {
-        let end = now.instant + duration
-        var list: [Effect] = []
-        while let due = core.nextDeadline, due <= end {
-            move(to: max(due, now.instant))
-            list += self(.deadline)
-        }
-        move(to: end)
-        return list
-    }
-
-    private mutating func move(to instant: Instant) {
-        let passed = instant - Self.start.instant
-        now = Moment(instant: instant, wallClock: Self.start.wallClock + passed)
-    }
+    mutating func wait(_ duration: Duration) -> [Effect] { run.wait(duration) }
 
     /// Somebody calls.
     mutating func accept(_ service: Service, from remote: SocketAddress) -> (ConnectionID, [Effect]) {
-        let connection = effects.nextConnectionID()
+        let connection = run.nextConnection()
         let local = SocketAddress(.loopback, Lab.port + service.offset)
         return (connection, self(.accepted(connection, on: service.listener, local: local, remote: remote)))
     }
@@ -80,7 +65,7 @@ struct CoreStage {
 
     /// The operator's command.
     mutating func command(_ name: String, _ arguments: Record = [:]) -> (id: CommandID, effects: [Effect]) {
-        let id = effects.nextCommandID()
+        let id = run.nextCommand()
         return (id, self(.command(id, Command(name, arguments))))
     }
 

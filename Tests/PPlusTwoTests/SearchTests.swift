@@ -28,6 +28,17 @@ import Testing
         #expect(try lab.answer(node, "search", ["text": "x"]).records.last?.int("asked") == 2)
     }
 
+    @Test func `who looks for something has the initial peers tried again when nobody else is known`() throws {
+        let lab = Lab()
+        let node = lab.node(1, knows: [2]) { $0.extensions = false }
+        try lab.run(.seconds(30))
+        #expect(lab.core(node)?.peers.list.isEmpty == true)
+        _ = lab.scripted(2) { service, _ in .text(service == .query ? "found\n" : "") }
+        let question = try lab.answer(node, "search", ["text": "f"])
+        #expect(question.records.first?.string("name") == "found")
+        #expect(question.records.last?.int("asked") == 1 && question.records.last?.int("failed") == 0)
+    }
+
     @Test func `a line is written at once, with one LF and nothing behind it`() throws {
         let vector = try #require(try vectors("framing").first { try $0.text("service") == "caller" })
         var stage = CoreStage.ready(knows: [identity("127.0.0.1:18000")]) { $0.extensions = false }
