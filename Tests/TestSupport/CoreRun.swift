@@ -7,13 +7,16 @@ public struct CoreRun<Core: PeerProtocol> {
         Moment(instant: Instant(nanoseconds: 0), wallClock: WallClock(seconds: 1_795_000_000))
     }
 
+    /// The core under test.
     public var core: Core
+    /// Virtual time.
     public private(set) var now: Moment
     private let start: Moment
     private var effects: Effects
     /// Everything since the beginning.
     public private(set) var history: [(at: Instant, effect: Effect)] = []
 
+    /// A run that begins at `now`.
     public init(_ core: Core, at start: Moment = Self.start, logLevel: LogLevel) {
         self.core = core
         self.start = start
