@@ -41,6 +41,28 @@ struct Caller {
     var isReading: Bool { phase == .reading }
 }
 
+/// Those who call one service.
+private struct Crowd {
+    var all = 0
+    /// From the address that was asked for.
+    var fromThere = 0
+    /// The one who has kept us waiting for its line longest.
+    var oldestReading: ConnectionID?
+}
+
+extension [ConnectionID: Caller] {
+    fileprivate func crowd(at service: Service, from ip: IPAddress?) -> Crowd {
+        var crowd = Crowd()
+        for (connection, caller) in self where caller.service == service {
+            crowd.all += 1
+            if caller.remote.ip == ip { crowd.fromThere += 1 }
+            guard caller.isReading else { continue }
+            crowd.oldestReading = Swift.min(connection, crowd.oldestReading ?? connection)
+        }
+        return crowd
+    }
+}
+
 extension PPlusTwo {
     // MARK: Coming
 
@@ -70,21 +92,23 @@ extension PPlusTwo {
     /// room (P+2 section 3.2).
     private mutating func makeRoom(for ip: IPAddress, _ service: Service, into effects: inout Effects) -> Bool {
         let limits = configuration.limits(of: service)
-        let others = callers.filter { $0.value.service == service }
-        guard others.values.count(where: { $0.remote.ip == ip }) < limits.perAddress else { return false }
-        guard others.count >= limits.connections else { return true }
-        guard let oldest = others.filter({ $0.value.isReading }).min(by: { $0.key < $1.key }) else { return false }
-        reject(service, oldest.value.remote, "limit", into: &effects)
-        effects.append(.abort(oldest.key, .limit))
-        forgetCaller(oldest.key)
+        let crowd = callers.crowd(at: service, from: ip)
+        guard crowd.fromThere < limits.perAddress else { return false }
+        guard crowd.all >= limits.connections else { return true }
+        guard let oldest = crowd.oldestReading, let caller = callers[oldest] else { return false }
+        reject(service, caller.remote, "limit", into: &effects)
+        effects.append(.abort(oldest, .limit))
+        forgetCaller(oldest)
         return true
     }
 
     /// Accepts nobody while there is no room and nobody to make any: callers wait in the system's queue.
     private mutating func pauseOrAccept(_ service: Service, into effects: inout Effects) {
-        let others = callers.values.filter { $0.service == service }
-        let isFull =
-            others.count >= configuration.limits(of: service).connections && !others.contains(where: \.isReading)
+        // Only who is many can be too many.
+        let limit = configuration.limits(of: service).connections
+        guard callers.count >= limit || paused.contains(service) else { return }
+        let crowd = callers.crowd(at: service, from: nil)
+        let isFull = crowd.all >= limit && crowd.oldestReading == nil
         guard isFull != paused.contains(service), life.listening.contains(service), !life.isStopping else { return }
         if isFull {
             paused.insert(service)

@@ -54,6 +54,9 @@ extension Record.Value {
 
 private func writeString(_ string: String, to text: inout [UInt8]) {
     text.append(UInt8(ascii: "\""))
+    defer { text.append(UInt8(ascii: "\"")) }
+    // Nearly every text is of this kind.
+    if string.utf8.allSatisfy(\.isPlainInJSON) { return text.append(contentsOf: string.utf8) }
     for scalar in string.unicodeScalars {
         switch scalar {
         case "\"": text.append(contentsOf: "\\\"".utf8)
@@ -67,7 +70,17 @@ private func writeString(_ string: String, to text: inout [UInt8]) {
         default: text.append(contentsOf: UTF8.encode(scalar)!)
         }
     }
-    text.append(UInt8(ascii: "\""))
+}
+
+extension UInt8 {
+    /// A character of ASCII that stands for itself in JSON and on a terminal.
+    fileprivate var isPlainInJSON: Bool {
+        switch self {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"): false
+        case 0x20..<0x7f: true
+        default: false
+        }
+    }
 }
 
 extension Unicode.Scalar {
@@ -96,13 +109,21 @@ extension WallClock {
         var (days, rest) = milliseconds.quotientAndRemainder(dividingBy: 86_400_000)
         if rest < 0 { (days, rest) = (days - 1, rest + 86_400_000) }
         let (year, month, day) = Self.date(ofDay: days)
-        func digits(_ value: Int64, _ width: Int) -> String {
-            let text = String(value)
-            return String(repeating: "0", count: max(0, width - text.count)) + text
+        var text: [UInt8] = []
+        func write(_ value: Int64, _ width: Int, then end: Unicode.Scalar) {
+            let digits = String(value).utf8
+            text.append(contentsOf: repeatElement(UInt8(ascii: "0"), count: max(0, width - digits.count)))
+            text.append(contentsOf: digits)
+            text.append(UInt8(ascii: end))
         }
-        return digits(year, 4) + "-" + digits(month, 2) + "-" + digits(day, 2) + "T" + digits(rest / 3_600_000, 2)
-            + ":" + digits(rest / 60_000 % 60, 2) + ":" + digits(rest / 1000 % 60, 2) + "." + digits(rest % 1000, 3)
-            + "Z"
+        write(year, 4, then: "-")
+        write(month, 2, then: "-")
+        write(day, 2, then: "T")
+        write(rest / 3_600_000, 2, then: ":")
+        write(rest / 60_000 % 60, 2, then: ":")
+        write(rest / 1000 % 60, 2, then: ".")
+        write(rest % 1000, 3, then: "Z")
+        return String(decoding: text, as: UTF8.self)
     }
 
     /// The date of a day counted from 1970-01-01 in the Gregorian calendar, by eras of 400 years that begin in March.

@@ -41,6 +41,9 @@ final class FileWork {
             unwatch(folder)
             done(.done)
         case .digest(let source, let algorithm, let key): digest(source, algorithm, key: key, done: done)
+        case .inspect(let file) where queues[file.folder] == nil:
+            if let entry = folders.inspectRemembered(file) { return done(.entries([entry], more: false)) }
+            inOrder(operation, done)
         default: inOrder(operation, done)
         }
     }

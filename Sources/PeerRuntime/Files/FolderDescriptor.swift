@@ -53,6 +53,12 @@ extension Descriptor {
         return file
     }
 
+    /// What lies at `path` below this folder, when the system knows that without asking a disk; no link is followed.
+    func openRemembered(_ path: String, _ flags: Int32) -> Descriptor? {
+        let file = unsafe peernode_open_remembered(number, path, flags | O_CLOEXEC)
+        return file < 0 ? nil : Descriptor(owning: file)
+    }
+
     /// The regular file `name`, wherever links lead: for a file that the operator put there.
     func openFollowing(_ name: String) throws(SystemError) -> Descriptor {
         let flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 public import PeerCore
 
@@ -41,6 +42,23 @@ public struct Folders: Sendable {
     func openFile(_ file: FileName, _ access: Descriptor.Access) throws(SystemError) -> Descriptor {
         let makes = access != .read && access != .write
         return try openFolder(of: file, making: makes).openFile(file.path.name, access)
+    }
+
+    /// The file, opened at once for reading, when the system can do that from memory. Unlike everything else here this
+    /// may be called on the loop; nil says that a worker has to try.
+    func openRemembered(_ file: FileName) -> Descriptor? {
+        remembered(file, O_RDONLY | O_NOCTTY | O_NONBLOCK)
+    }
+
+    /// What the file is, in the same way.
+    func inspectRemembered(_ file: FileName) -> FileEntry? {
+        guard let status = try? remembered(file, peernode_open_path)?.status(), status.kind == .file else { return nil }
+        return FileEntry(path: file.path, status)
+    }
+
+    private func remembered(_ file: FileName, _ flags: Int32) -> Descriptor? {
+        guard let root = paths[file.folder] else { return nil }
+        return try? Descriptor.folder(at: root).openRemembered(file.path.description, flags)
     }
 
     /// Makes sure that the names of these files, and those of the folders on the way to them, are on the disk.

@@ -11,6 +11,9 @@ extension Host {
             self?.deliver(.transferred(id, file, .failed(error, octets: octets)))
         }
         connection.send(sender)
+        if let source = SendingFile.remembered(file, offset: offset, count: count, in: files.folders) {
+            return sender.opened(source)
+        }
         runtime.loop.work({ [folders = files.folders] in
             Result { () throws(SystemError) in try SendingFile(file, offset: offset, count: count, in: folders) }
         }) { sender.opened($0) }

@@ -20,9 +20,28 @@ public final class SendingFile: @unchecked Sendable {
     private let file: Descriptor
 
     /// Opens `count` octets of the file from `offset`. `.endOfFile` when the file has fewer.
-    public init(_ name: FileName, offset: UInt64, count: UInt64, in folders: Folders) throws(SystemError) {
-        let opened = try folders.openFile(name, .read)
-        let size = try opened.status().size
+    public convenience init(
+        _ name: FileName, offset: UInt64, count: UInt64, in folders: Folders
+    ) throws(SystemError) {
+        try self.init(folders.openFile(name, .read), offset: offset, count: count)
+    }
+
+    /// The same without waiting for a disk, so that the loop may do it; nil when only a worker can tell.
+    static func remembered(
+        _ name: FileName, offset: UInt64, count: UInt64, in folders: Folders
+    ) -> Result<SendingFile, SystemError>? {
+        guard let opened = folders.openRemembered(name) else { return nil }
+        do throws(SystemError) {
+            return .success(try SendingFile(opened, offset: offset, count: count))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private init(_ opened: consuming Descriptor, offset: UInt64, count: UInt64) throws(SystemError) {
+        let status = try opened.status()
+        try status.requireFile()
+        let size = status.size
         guard offset <= size, count <= size - offset else { throw .endOfFile }
         self.size = size
         position = offset

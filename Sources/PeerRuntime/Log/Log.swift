@@ -45,6 +45,8 @@ public final class Log {
     /// Fields that stand before the event's own in every line: the node of a testbed.
     private let constant: Record
 
+    /// Octets of most lines: one allocation each.
+    private static let usualLine = 256
     /// Lines kept for `events`.
     private static let recentLines = 500
 
@@ -105,9 +107,10 @@ public final class Log {
 
     private func output(_ line: Record, _ level: LogLevel) {
         var octets: [UInt8] = writesPriority ? Array("<\(level.priority)>".utf8) : []
+        octets.reserveCapacity(Self.usualLine)
         switch format {
-        case .json: octets += Array(line.json.utf8)
-        case .text: octets += Array(LogText.line(line, level, isColoured: isColoured).utf8)
+        case .json: line.write(to: &octets)
+        case .text: octets += LogText.line(line, level, isColoured: isColoured).utf8
         }
         octets.append(UInt8(ascii: "\n"))
         writeAll(octets, to: descriptor)
