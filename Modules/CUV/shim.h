@@ -13,3 +13,11 @@ struct peernode_datagram {
 static inline long peernode_send_datagrams(int descriptor, struct peernode_datagram *list, unsigned int count) {
     return syscall(SYS_sendmmsg, descriptor, list, count, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
+
+// ioctl takes a variable number of arguments.
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+static inline int peernode_unacknowledged(int socket) {
+    int octets = 0;
+    return ioctl(socket, SIOCOUTQ, &octets) == 0 ? octets : 0;
+}

@@ -68,6 +68,8 @@ extension PPlusTwo {
         var patience: KnownPeers.Patience
         /// Files that are sent at once.
         public var maxUploads: Int
+        /// Octets that are sent in a second, shared fairly; 0: no limit but the node's.
+        public var maxUploadBytesPerSecond: Int
         /// Callers that wait for one of those.
         public var maxWaitingUploads: Int
         /// Downloads at once.
@@ -135,6 +137,10 @@ extension PPlusTwo.Configuration {
             "Whether sizes and digests of files are told and asked for (P2X/1), so that downloads are verified."),
         Setting("maxSharedFiles", .int(1...10_000_000), standard: 1_000_000, "Files in the index."),
         Setting("maxUploads", .int(1...10_000), standard: 16, isLive: true, "Files that are sent at once."),
+        Setting(
+            // Ten gigabytes a second are more than any link of today.
+            "maxUploadBytesPerSecond", .int(0...12_500_000_000), standard: 0, isLive: true,
+            "Octets sent in one second, shared by all who download; 0: no limit but that of the node."),
         Setting(
             "maxWaitingUploads", .int(0...10_000), standard: 48, isLive: true,
             "Callers that wait in order until a file less is sent."),
@@ -283,6 +289,7 @@ extension PPlusTwo.Configuration {
             firstRetry: values.duration("firstRetrySeconds"), secondRetry: values.duration("secondRetrySeconds"),
             tombstone: values.duration("tombstoneSeconds"), initialRetry: values.duration("initialRetrySeconds"))
         maxUploads = values.number("maxUploads")
+        maxUploadBytesPerSecond = values.number("maxUploadBytesPerSecond")
         maxWaitingUploads = values.number("maxWaitingUploads")
         maxDownloads = values.number("maxDownloads")
         maxDownloadBytes = values.int("maxDownloadBytes").map { UInt64($0) }

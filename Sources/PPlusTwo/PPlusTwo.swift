@@ -219,7 +219,7 @@ extension PPlusTwo {
 extension StoreResult {
     /// The one file that was asked about; nil when it is none.
     var entry: FileEntry? {
-        guard case .entries(let entries, _) = self, let entry = entries.first, !entry.isFolder else { return nil }
+        guard case .entries(let entries, _, _) = self, let entry = entries.first, !entry.isFolder else { return nil }
         return entry
     }
 }

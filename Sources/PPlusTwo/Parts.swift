@@ -9,7 +9,8 @@ struct Parts {
     /// Parts that are kept; the next ones are not.
     static let most = 1000
     /// Where they lie: hidden, so not shared, and in the same file system (P+2 section 6.2).
-    private static let folder = [".peernode", "partial"]
+    private static let folder = [hiddenFolder, "partial"]
+    static let hiddenFolder = ".peernode"
 
     private struct Part {
         let peer: PeerIdentity
@@ -173,7 +174,7 @@ extension PPlusTwo {
     mutating func foundLeftovers(_ result: StoreResult, into effects: inout Effects) {
         let coming = Set(downloads.values.map(\.token))
         switch result {
-        case .entries(let entries, _):
+        case .entries(let entries, _, _):
             // A command that fetches by itself into this folder has longer names for its parts, and knows them.
             let ours = entries.filter { !$0.isFolder && $0.path.name.utf8.count < 2 * Parts.tokenOctets }
             parts.clean(ours.map(\.path), coming: coming, into: &effects)

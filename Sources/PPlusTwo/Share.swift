@@ -28,7 +28,7 @@ struct Share {
     private var began = Instant(nanoseconds: 0)
     private var restEnd = Instant(nanoseconds: 0)
     /// Names that are not shared and of which the log was told.
-    private var told: Set<RelativePath> = []
+    private var told: Set<String> = []
     private var isTooMuch = false
 
     enum Step {
@@ -56,16 +56,20 @@ struct Share {
 
     /// A page came. `skipped` is told what is not shared, and why, each once.
     mutating func take(
-        _ entries: [FileEntry], more: Bool, _ configuration: PPlusTwo.Configuration, at now: Instant,
-        skipped: (RelativePath, String) -> Void
+        _ entries: [FileEntry], more: Bool, _ leftOut: [LeftOut], _ configuration: PPlusTwo.Configuration,
+        at now: Instant,
+        skipped: (String, String) -> Void
     ) -> Step {
-        for entry in entries where !entry.isFolder && (configuration.recursive || entry.path.components.count == 1) {
-            if let why = reason(against: entry, configuration.maxSharedFiles) {
-                if told.count < Self.mostTold, told.insert(entry.path).inserted { skipped(entry.path, why) }
+        for entry in entries where configuration.recursive || entry.path.components.count == 1 {
+            if entry.isFolder {
+                if !configuration.recursive { tell(entry.path.description, "folder", skipped) }
+            } else if let why = reason(against: entry, configuration.maxSharedFiles) {
+                tell(entry.path.description, why, skipped)
             } else {
                 found.append(entry)
             }
         }
+        for name in leftOut where name.name != Parts.hiddenFolder { tell(name.name, name.why.rawValue, skipped) }
         if more, !isTooMuch, let last = entries.last { return .scan(after: last.path) }
         names = SharedNames(found, ignoresCase: configuration.caseInsensitiveMatch)
         found = []
@@ -76,7 +80,7 @@ struct Share {
     /// What has become of one file. False: only a scan can tell what that means.
     mutating func take(
         _ path: RelativePath, _ entry: FileEntry?, _ configuration: PPlusTwo.Configuration,
-        skipped: (RelativePath, String) -> Void
+        skipped: (String, String) -> Void
     ) -> Bool {
         guard configuration.recursive || path.components.count == 1 else { return true }
         guard isKnown, !isScanning, names.canSet(path), entry?.isFolder != true else { return false }
@@ -85,12 +89,17 @@ struct Share {
             return false
         }
         if let entry, let why = reason(against: entry, .max) {
-            if told.count < Self.mostTold, told.insert(path).inserted { skipped(path, why) }
+            tell(path.description, why, skipped)
             return true
         }
         guard entry == nil || names.count < configuration.maxSharedFiles else { return false }
         names.set(path, entry)
         return true
+    }
+
+    /// Each name once.
+    private mutating func tell(_ name: String, _ why: String, _ skipped: (String, String) -> Void) {
+        if told.count < Self.mostTold, told.insert(name).inserted { skipped(name, why) }
     }
 
     private mutating func reason(against entry: FileEntry, _ limit: Int) -> String? {
@@ -142,12 +151,12 @@ extension PPlusTwo {
     mutating func lookedAt(_ path: RelativePath, _ result: StoreResult, at now: Moment, into effects: inout Effects) {
         var entry: FileEntry?
         switch result {
-        case .entries(let entries, _): entry = entries.first
+        case .entries(let entries, _, _): entry = entries.first
         case .failed(.notFound): break
         default: return scanSoon(at: now)
         }
-        let isTaken = share.take(path, entry, configuration) { path, why in
-            effects.log(.info, "share_skipped", ["name": .text(path), "why": .string(why)])
+        let isTaken = share.take(path, entry, configuration) { name, why in
+            effects.log(.info, "share_skipped", ["name": .string(name), "why": .string(why)])
         }
         if entry == nil { hashes.forget(path, into: &effects) }
         isTaken ? indexChanged(into: &effects) : scanSoon(at: now)
@@ -167,12 +176,10 @@ extension PPlusTwo {
     mutating func scanned(_ result: StoreResult, at now: Moment, into effects: inout Effects) {
         let step: Share.Step
         switch result {
-        case .entries(let entries, let more):
-            var lines: [Record] = []
-            step = share.take(entries, more: more, configuration, at: now.instant) { path, why in
-                lines.append(["name": .text(path), "why": .string(why)])
+        case .entries(let entries, let more, let leftOut):
+            step = share.take(entries, more: more, leftOut, configuration, at: now.instant) { name, why in
+                effects.log(.info, "share_skipped", ["name": .string(name), "why": .string(why)])
             }
-            for line in lines { effects.log(.info, "share_skipped", line) }
         case .failed(let error):
             effects.log(.warn, "share_unreadable", ["error": .text(error)], "what was shared before still is")
             step = share.end(at: now.instant)

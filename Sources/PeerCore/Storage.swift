@@ -80,12 +80,39 @@ public struct FileEntry: Hashable, Sendable {
     }
 }
 
+/// A name that a scan met and left out.
+public struct LeftOut: Hashable, Sendable {
+    /// Why a name is left out.
+    public enum Reason: String, Hashable, Sendable, CaseIterable {
+        /// It begins with a dot.
+        case hidden
+        /// It is a symbolic link.
+        case link
+        /// It is a FIFO, socket or device.
+        case special
+        /// It is not UTF-8.
+        case notText = "not_utf8"
+    }
+
+    /// Its place below the folder; what is not UTF-8 is repaired.
+    public let name: String
+    /// Why it is left out.
+    public let why: Reason
+
+    /// A name.
+    public init(_ name: String, _ why: Reason) {
+        self.name = name
+        self.why = why
+    }
+}
+
 /// The answer to a store operation.
 public enum StoreResult: Hashable, Sendable {
     /// Carried out.
     case done
-    /// Files and folders; `more` when the limit cut the list.
-    case entries([FileEntry], more: Bool)
+    /// Files and folders; `more` when the limit cut the list. What a scan met and left out is named, some hundred at
+    /// most.
+    case entries([FileEntry], more: Bool, leftOut: [LeftOut] = [])
     /// Octets of a file.
     case bytes(Bytes)
     /// Octets that may still be written.

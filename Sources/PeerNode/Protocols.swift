@@ -19,7 +19,9 @@ public enum Protocols {
         ProtocolEntry("gossip", hasPeers: true) { configuration, _ in
             Gossip(configuration, seed: systemRandom())
         },
-        ProtocolEntry("files", hasPeers: true, folders: { [PPlusTwo.folder: $0.folder] }) { configuration, _ in
+        ProtocolEntry(
+            "files", hasPeers: true, folders: { [PPlusTwo.folder: $0.folder] }, uploads: \.maxUploadBytesPerSecond
+        ) { configuration, _ in
             PPlusTwo(configuration, seed: systemRandom())
         },
     ]
@@ -37,10 +39,12 @@ struct ProtocolEntry: Sendable {
     let start: @Sendable (String, Record, Node) -> Node.Section
 
     /// The protocol of the section `name`; `make` makes its core. The category of its log lines is called the same
-    /// unless another is given. `folders` are those that the section names, made when they are missing.
+    /// unless another is given. `folders` are those that the section names, made when they are missing; `uploads` is
+    /// what the protocol may send in a second, 0 without a limit of its own.
     init<Core: PeerProtocol & SendableMetatype>(
         _ name: String, category: String? = nil, allowsList: Bool = false, hasPeers: Bool = false,
         folders: @escaping @Sendable (Core.Configuration) -> [FolderID: String] = { _ in [:] },
+        uploads: @escaping @Sendable (Core.Configuration) -> Int = { _ in 0 },
         _ make: @escaping @Sendable (Core.Configuration, Node) -> Core
     ) where Core.Configuration: Configurable & SendableMetatype {
         let section = ProtocolSection(name, Core.Configuration.self, category: category, allowsList: allowsList)
@@ -52,9 +56,14 @@ struct ProtocolEntry: Sendable {
             places.makeMissing()
             let core = make(configuration, node)
             let host = Host(core, name: section.category, runtime: node.runtime, folders: places)
+            host.uploads = Rate(uploads(configuration))
             return Node.Section(
                 title: title, name: name, category: section.category, hasPeers: hasPeers, host: host,
-                reconfigure: { host.reconfigure(Core.self, Core.Configuration($0)) })
+                reconfigure: {
+                    let new = Core.Configuration($0)
+                    host.uploads.bytesPerSecond = uploads(new)
+                    return host.reconfigure(Core.self, new)
+                })
         }
     }
 }

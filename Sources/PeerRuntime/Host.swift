@@ -32,6 +32,8 @@ public final class Host {
     /// Numbers for the heartbeat.
     public var counters: HostCounters { counted }
     private var counted = HostCounters()
+    /// What this protocol may send, within what all may.
+    public var uploads = Rate()
 
     /// At most this many inputs in a row before other hosts and the sockets get their turn.
     private static let inputsAtOnce = 256
@@ -268,7 +270,9 @@ extension Host {
     func count(received: Int = 0, sent: Int = 0) {
         counted.traffic.received += UInt64(received)
         counted.traffic.sent += UInt64(sent)
-        runtime.limits.took(received: received, sent: sent)
+        runtime.limits.downloads.took(received)
+        runtime.limits.uploads.took(sent)
+        uploads.took(sent)
         if received > 0 { counted.lastReceived = runtime.loop.turnStart }
     }
 

@@ -30,18 +30,18 @@ public final class Limits {
     /// What may be.
     public var values: Values {
         didSet {
-            areRatesLimited = values.downloadBytesPerSecond > 0 || values.uploadBytesPerSecond > 0
+            downloads.bytesPerSecond = values.downloadBytesPerSecond
+            uploads.bytesPerSecond = values.uploadBytesPerSecond
             refill()
-            refillRates()
         }
     }
     /// Connections now.
     private(set) var connections = 0
     /// Octets in all send queues now.
     public internal(set) var bufferedBytes = 0
-    /// Octets that may be received and sent before the next slice of a second.
-    private(set) var downloadAllowance = Int.max
-    private(set) var uploadAllowance = Int.max
+    /// What all protocols together receive and send.
+    var downloads: Rate
+    var uploads: Rate
     private var perAddress: [IPAddress: Int] = [:]
     private var perPrefix: [IPPrefix: Int] = [:]
     private var accepts: Int
@@ -50,11 +50,11 @@ public final class Limits {
     /// Limits with these values.
     public init(_ values: Values = Values()) {
         self.values = values
-        areRatesLimited = values.downloadBytesPerSecond > 0 || values.uploadBytesPerSecond > 0
+        downloads = Rate(values.downloadBytesPerSecond)
+        uploads = Rate(values.uploadBytesPerSecond)
         accepts = 0
         dials = 0
         refill()
-        refillRates()
     }
 
     /// The limit that a further connection from `address` would break: its key and value.
@@ -102,29 +102,6 @@ public final class Limits {
     func refill() {
         accepts = values.acceptsPerSecond == 0 ? .max : values.acceptsPerSecond
         dials = values.dialsPerSecond == 0 ? .max : values.dialsPerSecond
-    }
-
-    /// A second of a rate is given out in this many slices, so that a slow rate is no stutter.
-    static let slicesPerSecond = 10
-
-    /// Whether a rate is limited at all.
-    private(set) var areRatesLimited: Bool
-
-    /// A new slice of a second begins.
-    func refillRates() {
-        func slice(_ rate: Int, _ left: Int) -> Int {
-            let share = max(1, rate / Self.slicesPerSecond)
-            // What was taken too much is owed.
-            return rate == 0 ? .max : min(left, 0) + share
-        }
-        downloadAllowance = slice(values.downloadBytesPerSecond, downloadAllowance)
-        uploadAllowance = slice(values.uploadBytesPerSecond, uploadAllowance)
-    }
-
-    func took(received: Int, sent: Int) {
-        guard areRatesLimited else { return }
-        if values.downloadBytesPerSecond > 0 { downloadAllowance -= received }
-        if values.uploadBytesPerSecond > 0 { uploadAllowance -= sent }
     }
 
     private func prefix(_ address: IPAddress) -> IPPrefix { IPPrefix(of: address, v4: 24, v6: 48) }

@@ -135,9 +135,10 @@ public final class Runtime {
     func waitForRate() {
         guard !isWaitingForRate else { return }
         isWaitingForRate = true
-        rates?.start(at: loop.instant + .seconds(1) / Limits.slicesPerSecond) { [unowned self] in
+        rates?.start(at: loop.instant + .seconds(1) / Rate.slicesPerSecond) { [unowned self] in
             isWaitingForRate = false
-            limits.refillRates()
+            limits.downloads.refill()
+            limits.uploads.refill()
             for host in hosts { host.resumeRates() }
         }
     }

@@ -53,7 +53,20 @@ extension Folder {
         }
         let sorted = found.sorted { $0.key < $1.key }
         let limit = min(max(0, limit), Self.largestPage)
-        return .entries(sorted.prefix(limit).map { fileEntry($0.key, $0.value) }, more: sorted.count > limit)
+        let page = sorted.prefix(limit).map { fileEntry($0.key, $0.value) }
+        return .entries(
+            page, more: sorted.count > limit, leftOut: after == nil ? leftOut(under: prefix, deep: deep) : [])
+    }
+
+    private func leftOut(under prefix: [String], deep: Bool) -> [LeftOut] {
+        entries.sorted { $0.key < $1.key }.compactMap { path, entry in
+            let rest = path.components.dropFirst(prefix.count)
+            guard !rest.isEmpty, path.components.starts(with: prefix), deep || rest.count == 1,
+                !rest.dropLast().contains(where: { $0.hasPrefix(".") })
+            else { return nil }
+            if entry.kind == .link { return LeftOut(path.description, .link) }
+            return path.name.hasPrefix(".") ? LeftOut(path.description, .hidden) : nil
+        }
     }
 
     private func fileEntry(_ path: RelativePath, _ entry: Entry) -> FileEntry {

@@ -99,7 +99,7 @@ extension StoreResult: Traceable {
     func trace(into hash: inout TraceHash) {
         switch self {
         case .done: hash.add(1)
-        case .entries(let entries, let more): hash.add(case: 2, entries, more)
+        case .entries(let entries, let more, let leftOut): hash.add(case: 2, entries, more, leftOut)
         case .bytes(let bytes): hash.add(case: 3, bytes)
         case .space(let octets): hash.add(case: 4, octets)
         case .digests(let digests): hash.add(case: 5, digests)
@@ -130,6 +130,10 @@ extension FileReception: Traceable {
 
 extension FileEntry: Traceable {
     func trace(into hash: inout TraceHash) { hash.add(case: 1, path, isFolder, size, modified, stamp) }
+}
+
+extension LeftOut: Traceable {
+    func trace(into hash: inout TraceHash) { hash.add(case: 1, name, why.rawValue) }
 }
 
 extension Row: Traceable {

@@ -69,6 +69,9 @@ public class Stream: Handle {
         }
     }
 
+    /// Octets that the system took, and that the other side's system has not confirmed.
+    public final var unacknowledged: Int { Int(peernode_unacknowledged(descriptor)) }
+
     /// Ends our side after what was written; the other side can go on.
     public final func shutdown() {
         guard !isClosed else { return }

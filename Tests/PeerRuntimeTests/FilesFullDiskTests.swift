@@ -93,7 +93,7 @@ struct FilesFullDiskTests {
             #expect(sandbox.run(.remove(file("b/ballast"))) == .done)
         }
         // With space again it goes on where it was.
-        guard case .entries(let entries, _) = sandbox.run(.inspect(file("a/.parts/1"))), let held = entries.first
+        guard case .entries(let entries, _, _) = sandbox.run(.inspect(file("a/.parts/1"))), let held = entries.first
         else { return }
         #expect(held.size >= 100_001)
         let rest = FileReception(

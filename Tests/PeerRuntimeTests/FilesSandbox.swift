@@ -79,12 +79,12 @@ func bytes(_ text: String) -> Bytes { Bytes(utf8: text) }
 
 extension StoreResult {
     var paths: [String]? {
-        if case .entries(let entries, _) = self { entries.map(\.path.description) } else { nil }
+        if case .entries(let entries, _, _) = self { entries.map(\.path.description) } else { nil }
     }
 
     /// The same without the system's own marks, which no test can foresee.
     var withoutStamps: StoreResult {
-        guard case .entries(let entries, let more) = self else { return self }
+        guard case .entries(let entries, let more, _) = self else { return self }
         let plain = entries.map {
             FileEntry(path: $0.path, isFolder: $0.isFolder, size: $0.size, modified: $0.modified)
         }
@@ -93,6 +93,6 @@ extension StoreResult {
 
     /// The stamp of the one file that was inspected.
     var stamp: UInt64? {
-        if case .entries(let entries, _) = self { entries.first?.stamp } else { nil }
+        if case .entries(let entries, _, _) = self { entries.first?.stamp } else { nil }
     }
 }

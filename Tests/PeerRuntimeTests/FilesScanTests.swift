@@ -14,7 +14,8 @@ import Testing
         var after: RelativePath?
         while true {
             guard
-                case .entries(let page, let more) = sandbox.run(.scan(folder, under: under, after: after, limit: limit))
+                case .entries(let page, let more, _) = sandbox.run(
+                    .scan(folder, under: under, after: after, limit: limit))
             else { return pages }
             pages.append(page)
             guard more, let last = page.last else { return pages }
@@ -85,7 +86,8 @@ import Testing
         ]
         for (limit, count, isCut) in cases {
             guard
-                case .entries(let entries, let more) = sandbox.run(.scan(folder, under: nil, after: nil, limit: limit))
+                case .entries(let entries, let more, _) = sandbox.run(
+                    .scan(folder, under: nil, after: nil, limit: limit))
             else {
                 Issue.record("no answer for \(limit)")
                 continue

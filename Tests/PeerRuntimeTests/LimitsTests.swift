@@ -46,17 +46,17 @@ import Testing
     }
 
     @Test func `what was taken above a rate is owed to the next slice`() {
-        var values = Limits.Values()
-        values.uploadBytesPerSecond = 1000
-        let limits = Limits(values)
-        #expect(limits.uploadAllowance == 100)
-        limits.took(received: 5000, sent: 250)
-        #expect(limits.uploadAllowance == -150)
-        #expect(limits.downloadAllowance == .max)
-        limits.refillRates()
-        #expect(limits.uploadAllowance == -50)
-        limits.refillRates()
-        #expect(limits.uploadAllowance == 50)
+        var rate = Rate(1000)
+        #expect(rate.allowance == 100)
+        rate.took(250)
+        #expect(rate.allowance == -150)
+        rate.refill()
+        #expect(rate.allowance == -50)
+        rate.refill()
+        #expect(rate.allowance == 50)
+        rate.bytesPerSecond = 0
+        rate.took(5000)
+        #expect(rate.allowance == .max)
     }
 
     @Test func `a ban holds for a block until its end`() {

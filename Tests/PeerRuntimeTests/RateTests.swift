@@ -32,6 +32,8 @@ import UV
             _ = hosts[index].command(Puppet.pull) { _ in }
         }
 
+        var callerHost: PeerRuntime.Host { hosts[1] }
+
         var door: SocketAddress {
             get throws {
                 let addresses = callee.heard.compactMap { input -> SocketAddress? in
@@ -72,8 +74,9 @@ import UV
         }
     }
 
-    private func transfer(_ limits: Limits.Values) throws -> Duration {
+    private func transfer(_ limits: Limits.Values, ofCaller rate: Int = 0) throws -> Duration {
         let pair = try Pair(limits)
+        pair.callerHost.uploads = Rate(rate)
         try pair.dial(1)
         _ = pair.time { pair.connected == 1 }
         let part = Bytes([UInt8](repeating: 7, count: 1000))
@@ -85,6 +88,7 @@ import UV
         var upload = Limits.Values()
         upload.uploadBytesPerSecond = 100_000
         #expect(try transfer(upload) >= .milliseconds(1700))
+        #expect(try transfer(Limits.Values(), ofCaller: 100_000) >= .milliseconds(1700))
         // What one read takes above its slice is owed to the next ones.
         var download = Limits.Values()
         download.downloadBytesPerSecond = 100_000

@@ -98,12 +98,12 @@ struct NamesOfScenario {
     private func incoming(_ result: StoreResult) -> StoreResult {
         switch result {
         case .space(let octets): .space(min(octets, 1))
-        case .entries(let entries, let more):
+        case .entries(let entries, let more, let leftOut):
             .entries(
                 entries.map {
                     let modified = $0.modified < Self.newest ? $0.modified : WallClock(milliseconds: 0)
                     return FileEntry(path: $0.path, isFolder: $0.isFolder, size: $0.size, modified: modified)
-                }, more: more)
+                }, more: more, leftOut: leftOut.sorted { $0.name < $1.name })
         default: result
         }
     }

@@ -118,6 +118,7 @@ public final class FolderWatch: @unchecked Sendable {
             case .file: break
             case .folder: pending.append(place)
             case .unknown: unknown.append(place)
+            case .link, .special: break
             }
         }
         for place in unknown where try folder.statusIfAny(of: place.name)?.kind == .folder { pending.append(place) }

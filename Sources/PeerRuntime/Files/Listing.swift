@@ -4,32 +4,46 @@ internal import PeerCore
 /// Some names in a folder, in the order of their octets.
 struct Listing {
     let names: [String]
+    /// What is left out, some at most.
+    let leftOut: [LeftOut]
     /// After which name to go on; nil when this was all.
     let next: String?
 }
 
 extension Descriptor {
     /// At most `limit` names in this folder, those after `last`. Left out: hidden names, names that are not UTF-8, and
-    /// what is known to be a link or special file. Memory is bounded by `limit`, whatever the folder holds.
+    /// what is known to be a link or special file; these are told with the first names. Memory is bounded by `limit`,
+    /// whatever the folder holds.
     func list(after last: String?, limit: Int, withHidden: Bool = false) throws(SystemError) -> Listing {
         var first = FirstNames(after: last, limit: limit)
-        try forEachName { name, _ in
-            guard withHidden || name[0] != UInt8(ascii: ".") else { return }
-            first.insert(name)
+        var leftOut: [LeftOut] = []
+        try forEachName { name, kind in
+            let why: LeftOut.Reason? =
+                switch kind {
+                case .link: .link
+                case .special: .special
+                case _ where !withHidden && name[0] == UInt8(ascii: "."): .hidden
+                case _ where first.insert(name): nil
+                default: .notText
+                }
+            guard let why, last == nil, leftOut.count < Walk.mostLeftOut else { return }
+            leftOut.append(LeftOut(name.repairedText, why))
         }
         let names = first.sorted()
-        return Listing(names: names, next: first.isCut ? names.last : nil)
+        return Listing(names: names, leftOut: leftOut, next: first.isCut ? names.last : nil)
     }
 
     /// What a folder says of a name in it.
     enum ListedKind {
         case file
         case folder
+        case link
+        case special
         /// Some file systems do not tell.
         case unknown
     }
 
-    /// The names in this folder, in no order, without those known to be links or special files. Not all are UTF-8.
+    /// The names in this folder, in no order. Not all are UTF-8.
     func forEachName(_ body: (Span<UInt8>, ListedKind) -> Void) throws(SystemError) {
         let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
         let copy = try attempt { unsafe openat(number, ".", flags) }
@@ -46,8 +60,9 @@ extension Descriptor {
             switch unsafe Int(entry.pointee.d_type) {
             case DT_REG: kind = .file
             case DT_DIR: kind = .folder
+            case DT_LNK: kind = .link
             case DT_UNKNOWN: kind = .unknown
-            default: continue
+            default: kind = .special
             }
             unsafe withUnsafeBytes(of: &entry.pointee.d_name) { octets in
                 unsafe octets.withMemoryRebound(to: UInt8.self) { octets in
@@ -79,17 +94,19 @@ private struct FirstNames {
         self.limit = limit
     }
 
-    mutating func insert(_ name: Span<UInt8>) {
-        if let floor, !precedes(floor.span, name) { return }
+    /// False when the name is not UTF-8.
+    mutating func insert(_ name: Span<UInt8>) -> Bool {
+        if let floor, !precedes(floor.span, name) { return true }
         if let ceiling, !precedes(name, ceiling.span) {
             isCut = true
-            return
+            return true
         }
-        guard String(validating: name) != nil else { return }
+        guard String(validating: name) != nil else { return false }
         for index in name.indices { octets.append(name[index]) }
         ranges.append(octets.count - name.count..<octets.count)
         // Twice the limit, so that the cost of sorting is shared by as many names as stay.
         if ranges.count >= 2 * limit { cut() }
+        return true
     }
 
     mutating func sorted() -> [String] {
@@ -118,6 +135,13 @@ extension String {
     init?(validating octets: Span<UInt8>) {
         guard let text = try? UTF8Span(validating: octets) else { return nil }
         self.init(copying: text)
+    }
+}
+
+extension Span<UInt8> {
+    /// As UTF-8, what is none of it replaced.
+    fileprivate var repairedText: String {
+        String(decoding: indices.map { self[$0] }, as: UTF8.self)
     }
 }
 

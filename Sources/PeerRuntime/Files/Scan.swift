@@ -34,6 +34,7 @@ final class Scanner: @unchecked Sendable {
             place.deep == deep
         {
             walk = place.walk
+            walk.leftOut = []
             entries = [place.entry]
         } else {
             walk = Walk(folder, under: under, after: after, in: folders, deep: deep)
@@ -42,9 +43,9 @@ final class Scanner: @unchecked Sendable {
         if entries.count > limit {
             let next = entries.removeLast()
             place = entries.last.map { Place(under: under, after: $0.path, deep: deep, walk: walk, entry: next) }
-            return .entries(entries, more: true)
+            return .entries(entries, more: true, leftOut: walk.leftOut)
         }
-        return .entries(entries, more: false)
+        return .entries(entries, more: false, leftOut: walk.leftOut)
     }
 }
 
@@ -68,7 +69,11 @@ struct Walk {
     private let withHidden: Bool
     private let deep: Bool
     private var levels: [Level]
+    /// What was met and is not listed.
+    fileprivate(set) var leftOut: [LeftOut] = []
 
+    /// Names of what is left out that are kept: more is nothing that anybody reads.
+    static let mostLeftOut = 512
     /// Names of a folder that are read at once: some megabytes.
     private static let namesAtOnce = 65_536
     /// Files that are looked at with one descriptor of their folder.
@@ -115,6 +120,11 @@ struct Walk {
         return nil
     }
 
+    private mutating func leaveOut(_ name: String, _ why: LeftOut.Reason, of level: Int) {
+        guard leftOut.count < Self.mostLeftOut else { return }
+        leftOut.append(LeftOut(levels[level].path.map { "\($0)/\(name)" } ?? name, why))
+    }
+
     private mutating func readMore(_ top: Int) throws(SystemError) {
         guard !levels[top].names.isEmpty || !levels[top].isRead else {
             levels.removeLast()
@@ -126,6 +136,7 @@ struct Walk {
                 let listing = try descriptor.list(
                     after: levels[top].next, limit: Self.namesAtOnce, withHidden: withHidden)
                 levels[top].names = listing.names.reversed()
+                for name in listing.leftOut { leaveOut(name.name, name.why, of: top) }
                 levels[top].next = listing.next
                 levels[top].isRead = listing.next == nil
             }
@@ -133,9 +144,12 @@ struct Walk {
             levels[top].names.removeLast(names.count)
             for name in names.reversed() {
                 // What is gone by now is left out.
-                guard let status = try descriptor.statusIfAny(of: name), status.kind == .file || status.kind == .folder
-                else { continue }
-                levels[top].files.append((name, status))
+                guard let status = try descriptor.statusIfAny(of: name) else { continue }
+                switch status.kind {
+                case .file, .folder: levels[top].files.append((name, status))
+                case .link: leaveOut(name, .link, of: top)
+                case .special: leaveOut(name, .special, of: top)
+                }
             }
             levels[top].files.reverse()
         } catch  where top > 0 && (error == .notFound || error == .notAFolder) {

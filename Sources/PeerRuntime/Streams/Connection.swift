@@ -71,7 +71,7 @@ final class Connection {
     private var finishTimer: Timer?
     /// Octets that came after our end.
     private var discarded = 0
-    /// Whoever goes on and on is not waited for (P+2 section 3.1).
+    /// Whoever has our answer and goes on and on is not waited for (P+2 section 3.1).
     private static let mostDiscarded = 64 << 10
 
     /// How long the other side may take to end after us.
@@ -124,7 +124,8 @@ final class Connection {
         // After our own end nobody wants to know; reading on lets the other side end in order.
         if state == .waiting {
             discarded += bytes.count
-            if discarded > Self.mostDiscarded { return close(.finished) }
+            // Closed with input unread, the system sends a reset, which destroys what is still under way.
+            if discarded > Self.mostDiscarded, stream.unacknowledged == 0 { return close(.finished) }
         }
         guard state == .open else { return }
         var offset = 0

@@ -254,9 +254,9 @@ extension Host: ConnectionOwner {
         slowest.abort(.limit)
     }
 
-    var downloadAllowance: Int { runtime.limits.downloadAllowance }
+    var downloadAllowance: Int { runtime.limits.downloads.allowance }
 
-    var uploadAllowance: Int { runtime.limits.uploadAllowance }
+    var uploadAllowance: Int { min(runtime.limits.uploads.allowance, uploads.allowance) }
 
     func waitForRate(_ connection: Connection) {
         streams.waitingForRate.append(connection)
@@ -264,7 +264,8 @@ extension Host: ConnectionOwner {
     }
 
     /// Lets connections go on that waited for a limited rate.
-    public func resumeRates() {
+    func resumeRates() {
+        uploads.refill()
         let waiting = streams.waitingForRate
         streams.waitingForRate = []
         var served: Set<ConnectionID> = []

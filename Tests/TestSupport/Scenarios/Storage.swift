@@ -79,11 +79,16 @@ extension Scenario {
                             [
                                 folder("a"), entry("a/10", size: 1), entry("a/2", size: 0), entry("a.b", size: 1),
                                 entry("b", size: 2),
-                            ], more: false)
+                            ], more: false,
+                            leftOut: [
+                                LeftOut(".hidden", .hidden), LeftOut("a/.hidden", .hidden), LeftOut("link", .link),
+                            ])
                     ),
                     (
                         .scan(files, under: path("a"), after: nil, limit: 100),
-                        .entries([entry("a/10", size: 1), entry("a/2", size: 0)], more: false)
+                        .entries(
+                            [entry("a/10", size: 1), entry("a/2", size: 0)], more: false,
+                            leftOut: [LeftOut("a/.hidden", .hidden)])
                     ))),
 
         Scenario(
