@@ -30,8 +30,8 @@ public final class FilesHome: Sendable {
     public func path(_ file: String) -> String { "\(home.folder)/files/\(file)" }
 
     /// Starts it and waits until it shares what is there.
-    public func startSharing() async throws -> ChildProcess {
-        let node = try home.start()
+    public func startSharing(environment: [String: String] = [:]) async throws -> ChildProcess {
+        let node = try home.start(environment: environment)
         try await node.waitFor("share_indexed")
         return node
     }

@@ -125,6 +125,9 @@ extension Vector {
         return elements.enumerated().map { Vector($1, "\(description)[\($0)]") }
     }
 
+    /// Whether it is the null of JSON.
+    public var isNull: Bool { if case .null = value { true } else { false } }
+
     /// This text.
     public func text() throws -> String {
         guard case .text(let text) = value else { throw expected("a text") }

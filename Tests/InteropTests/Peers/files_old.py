@@ -102,6 +102,7 @@ def main(words):
     command, (host, port) = words[0], words[1].split(":")
     if command == "serve":
         OldPeer(host, int(port), words[2], words[3:])
+        print('{"event": "serving"}', flush=True)
         threading.Event().wait()
     elif command == "list":
         print("\n".join(ask_list(host, int(port), words[2])))
