@@ -90,6 +90,8 @@ public struct LeftOut: Hashable, Sendable {
         case link
         /// It is a FIFO, socket or device.
         case special
+        /// It is a folder that may not be read: what is in it is neither there nor gone.
+        case unreadable
         /// It is not UTF-8.
         case notText = "not_utf8"
     }

@@ -22,7 +22,7 @@ final class Scanner: @unchecked Sendable {
     /// What is below `under` in order of the paths, `limit` at most, what is after `after`.
     ///
     /// Hidden names are left out, but `under` itself may be hidden. What is deeper than a path can say is left out too.
-    /// A folder that may not be read fails the whole scan: taken as empty, it would look as if its files were removed.
+    /// A folder that may not be read is left out, and named: taken as empty, its files would seem to be removed.
     func page(
         _ folder: FolderID, under: RelativePath?, after: RelativePath?, limit: Int, deep: Bool = true,
         in folders: Folders
@@ -155,9 +155,13 @@ struct Walk {
         } catch  where top > 0 && (error == .notFound || error == .notAFolder) {
             // Removed, or replaced by a link or file, since its name was read.
             levels.removeLast()
-        } catch  where error == .notPermitted && levels[top].path?.name == "lost+found" {
+        } catch  where error == .notPermitted && top > 0 {
+            let level = levels.removeLast()
             // The top of many a disk has this folder, for the disk's repair program alone.
-            levels.removeLast()
+            guard let path = level.path, path.name != "lost+found" else { return }
+            // At the head of the list, whatever else is left out: it says that files may be there that are not listed.
+            leftOut.insert(LeftOut(path.description, .unreadable), at: 0)
+            leftOut.removeLast(max(0, leftOut.count - Self.mostLeftOut))
         }
     }
 }
