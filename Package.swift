@@ -50,6 +50,8 @@ let package = Package(
         library("CSecp256k1", "libsecp256k1", apt: "libsecp256k1-dev"),
         library("CSQLite", "sqlite3", apt: "libsqlite3-dev"),
         library("CCrypto", "libcrypto", apt: "libssl-dev"),
+        library("CMicrohttpd", "libmicrohttpd", apt: "libmicrohttpd-dev"),
+        library("CCurl", "libcurl", apt: "libcurl4-openssl-dev"),
         library("CEdit", "libedit", apt: "libedit-dev"),
         // Declarations of the C library alone: nothing to install.
         .systemLibrary(name: "CLinux", path: "Modules/CLinux"),
@@ -65,11 +67,13 @@ let package = Package(
         target("DDRP", ["PeerCore", "PeerCrypto", "AddressBook", "Bootstrap"]),
         target("Gossip", ["PeerCore", "PeerCrypto", "Bootstrap"]),
         target("PPlusTwo", ["PeerCore", "PeerCrypto"]),
+        target("BePeer", ["PeerCore", "PeerCrypto", "PeerJSON"]),
         target("Admin", ["PeerCore", "PeerJSON"]),
 
         // What carries out effects: on libuv, and in virtual time.
         target("UV", ["PeerCore", "CUV"], settings: strict),
-        target("PeerRuntime", ["PeerCore", "PeerCrypto", "UV", "CSQLite", "CLinux"]),
+        target(
+            "PeerRuntime", ["PeerCore", "PeerCrypto", "UV", "CSQLite", "CMicrohttpd", "CCurl", "CLinux"]),
         target("PeerSimulator", ["PeerCore", "PeerCrypto"]),
 
         // The program.
@@ -77,7 +81,7 @@ let package = Package(
             "PeerNode",
             [
                 "PeerCore", "PeerCrypto", "PeerJSON", "PeerRuntime", "UV", "Admin", "AddressBook", "Bootstrap", "DDRP",
-                "Gossip", "PPlusTwo",
+                "Gossip", "PPlusTwo", "BePeer",
             ]),
         program(
             "peernode",
@@ -91,7 +95,10 @@ let package = Package(
         program("peernode-sim", ["PeerCore", "PeerCrypto", "PeerSimulator", "Bootstrap", "DDRP", "Gossip"]),
         program(
             "peernode-fuzz",
-            ["PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "Admin", "Bootstrap", "DDRP", "Gossip", "PPlusTwo"],
+            [
+                "PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "Admin", "Bootstrap", "DDRP", "Gossip", "PPlusTwo",
+                "BePeer",
+            ],
             settings: strict),
         // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
         .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
@@ -116,6 +123,9 @@ let package = Package(
             "GossipTests", ["PeerCore", "PeerCrypto", "Bootstrap", "Gossip", "TestSupport"], excluding: ["Vectors"]),
         tests(
             "PPlusTwoTests", ["PeerCore", "PeerCrypto", "PPlusTwo", "PeerSimulator", "TestSupport"],
+            excluding: ["Vectors"]),
+        tests(
+            "BePeerTests", ["PeerCore", "PeerCrypto", "BePeer", "PeerSimulator", "TestSupport"],
             excluding: ["Vectors"]),
         tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
         tests("UVTests", ["PeerCore", "UV"]),

@@ -6,6 +6,7 @@ _Static_assert(sizeof(long) == 8, "off_t is taken for a long of 64 bits");
 extern int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned int flags);
 extern long copy_file_range(
     int from, long *from_offset, int to, long *to_offset, unsigned long count, unsigned int flags);
+extern int syncfs(int descriptor);
 extern const char *strerrorname_np(int code);
 
 // From <linux/fs.h>: the new name must be free.
@@ -18,17 +19,19 @@ static const unsigned int peernode_rename_noreplace = 1;
 static const int peernode_open_path = 010000000;
 
 // openat2 has no wrapper in the C library: a lookup below `folder` that follows no link and answers from what the kernel
-// remembers, or fails. Nothing of it waits for a disk.
-#include <linux/openat2.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+// remembers, or fails. Nothing of it waits for a disk. From <linux/openat2.h> and <asm/unistd.h>: the same everywhere.
+struct peernode_open_how {
+    unsigned long long flags, mode, resolve;
+};
+extern long syscall(long number, ...);
 static inline int peernode_open_remembered(int folder, const char *path, int flags) {
-    struct open_how how = {
-        .flags = (unsigned int)flags,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED,
-    };
-    return (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
+    enum { openat2 = 437, no_magic_links = 2, no_links = 4, beneath = 8, remembered = 32 };
+    struct peernode_open_how how = {(unsigned int)flags, 0, no_magic_links | no_links | beneath | remembered};
+    return (int)syscall(openat2, folder, path, &how, sizeof how);
 }
+
+// From <sys/socket.h>, whose constants seem to come from one module or another: do not wait, and raise no signal.
+static const int peernode_dont_wait = 0x40, peernode_no_signal = 0x4000;
 
 // From <sys/stat.h>: leave this time as it is.
 static const long peernode_time_omit = (1l << 30) - 2l;

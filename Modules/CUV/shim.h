@@ -21,3 +21,7 @@ static inline int peernode_unacknowledged(int socket) {
     int octets = 0;
     return ioctl(socket, SIOCOUTQ, &octets) == 0 ? octets : 0;
 }
+
+// fcntl takes a variable number of arguments.
+#include <fcntl.h>
+static inline int peernode_copy_descriptor(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, 0); }

@@ -124,7 +124,8 @@ public struct DDRP: PeerProtocol {
             carryOut(command, id, at: now, into: &effects)
         case .cancelled(let id):
             forgetCommand(id)
-        case .datagram, .stalled, .drained, .measured, .stored, .changed, .transferred, .answered:
+        case .datagram, .stalled, .drained, .measured, .stored, .changed, .transferred, .answered,
+            .requested, .requestClosed, .fetching, .fetched:
             break
         }
         settle(at: now, into: &effects)

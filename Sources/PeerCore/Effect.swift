@@ -6,6 +6,8 @@ public enum Effect: Hashable, Sendable {
         case stream
         /// Datagrams.
         case datagram
+        /// HTTP requests.
+        case http(HTTPLimits)
     }
 
     // Listening sockets.
@@ -42,9 +44,23 @@ public enum Effect: Hashable, Sendable {
     /// One datagram.
     case sendDatagram(Bytes, from: ListenerID, to: SocketAddress)
 
+    // HTTP.
+    /// Answer a request.
+    case respond(ExchangeID, HTTPResponse)
+    /// More of a streamed answer.
+    case stream(ExchangeID, Bytes)
+    /// The end of a streamed answer.
+    case endStream(ExchangeID)
+    /// Ask an HTTP server. `fetched` answers.
+    case fetch(RequestID, HTTPFetch)
+    /// Break that off; `fetched` tells of it.
+    case cancelFetch(RequestID)
+
     // Names, files, rows.
     /// Look up the addresses of a name.
     case resolve(RequestID, name: String)
+    /// Call the folder at this path of the machine by that name from now on. It is made when it is missing.
+    case open(FolderID, at: String)
     /// Work on files.
     case store(RequestID, StoreOperation)
     /// Write one row of durable state. All rows of a turn are committed together.

@@ -81,6 +81,13 @@ extension Effects {
         return request
     }
 
+    /// Asks an HTTP server and gives the ID of the answer.
+    public mutating func fetch(_ fetch: HTTPFetch) -> RequestID {
+        let request = nextRequestID()
+        append(.fetch(request, fetch))
+        return request
+    }
+
     /// Asks another core or the node and gives the ID of the answer.
     public mutating func ask(_ name: String, _ command: Command) -> CommandID {
         let id = nextCommandID()

@@ -42,6 +42,16 @@ public enum Input: Hashable, Sendable {
     /// A datagram came.
     case datagram(Bytes, on: ListenerID, from: SocketAddress)
 
+    // HTTP.
+    /// A client asks.
+    case requested(ExchangeID, HTTPRequest, on: ListenerID, from: SocketAddress)
+    /// The answer is with the client (`complete`), or the client went away; `octets` of the body were sent.
+    case requestClosed(ExchangeID, complete: Bool, octets: UInt64)
+    /// So many octets of the content have come; told at most once a second, while they come.
+    case fetching(RequestID, octets: UInt64)
+    /// A `fetch` ended.
+    case fetched(RequestID, Result<HTTPAnswer, HTTPFailure>)
+
     // Answers.
     /// Addresses of a name; an empty list when there are none or the name service failed.
     case resolved(RequestID, [IPAddress])

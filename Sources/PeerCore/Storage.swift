@@ -3,9 +3,11 @@ public enum StoreOperation: Hashable, Sendable {
     /// Lists files and folders below `under` (nil: the whole folder) in order of their paths, `limit` at most, those
     /// after `after`. Links and special files are left out. Answer: `.entries`.
     /// Not `deep`: only what lies in that folder itself; what is below is not even looked into.
-    case scan(FolderID, under: RelativePath?, after: RelativePath?, limit: Int, deep: Bool = true)
+    case scan(
+        FolderID, under: RelativePath?, after: RelativePath?, limit: Int, deep: Bool = true,
+        hidden: HiddenNames = .leftOut)
     /// From now on `changed` tells what changes in the folder. Answer: `.done`.
-    case watch(FolderID)
+    case watch(FolderID, hidden: HiddenNames = .leftOut)
     /// No more of that. Answer: `.done`.
     case unwatch(FolderID)
     /// Size, time and kind of one file. Answer: `.entries` with one.
@@ -32,10 +34,36 @@ public enum StoreOperation: Hashable, Sendable {
     case setTimes(FileName, modified: WallClock)
     /// Makes sure that the files are on the disk. Answer: `.done`.
     case sync([FileName])
+    /// Makes an empty folder, and those on the way to it; one that is there is as good. Answer: `.done`.
+    case makeFolder(FileName)
+    /// Keeps other processes from the folder in which this file is, for as long as ours lives; the file is made when
+    /// it is missing. `.exists` when another one has it. Answer: `.done`.
+    case lock(FileName)
+    /// Looks at files and hashes those that are not as they were known. Answer: `.examined`, in the same order.
+    case examine([FileQuestion], DigestAlgorithm)
+    /// Gives finished files their places, as one batch. Answer: `.installed`, in the same order.
+    /// Until then they lie in the folder `staging`, which is made when it is missing.
+    case install([Installation], staging: RelativePath, Durability)
     /// Octets that may still be written. Answer: `.space`.
     case freeSpace(FolderID)
     /// Hashes bytes or blocks of a file, in jobs of at most 4 MiB, so that nothing else starves. Answer: `.digests`.
     case digest(DigestSource, DigestAlgorithm, key: Bytes?)
+}
+
+/// What a scan or watch does with names that begin with a dot, and with what is below them.
+public enum HiddenNames: Hashable, Sendable {
+    /// They are as if they were not there.
+    case leftOut
+    /// They are like others, but for the names at the top of the folder that begin with this.
+    case shown(butNot: String)
+
+    /// Whether a path, told by its components below the folder, is left out.
+    public func leavesOut(_ components: some Sequence<String>) -> Bool {
+        switch self {
+        case .leftOut: components.contains { $0.utf8.first == UInt8(ascii: ".") }
+        case .shown(let prefix): components.first { _ in true }.map { $0.utf8.starts(with: prefix.utf8) } ?? false
+        }
+    }
 }
 
 /// What to hash.
@@ -69,15 +97,24 @@ public struct FileEntry: Hashable, Sendable {
     /// Another one whenever the place holds another file, or its content or times were set: made of the file's number
     /// and what the system itself notes of changes. Equal size, time and stamp: the same octets as before.
     public let stamp: UInt64
+    /// Whether its owner may run it.
+    public let isExecutable: Bool
 
     /// An entry.
-    public init(path: RelativePath, isFolder: Bool, size: UInt64, modified: WallClock, stamp: UInt64 = 0) {
+    public init(
+        path: RelativePath, isFolder: Bool, size: UInt64, modified: WallClock, stamp: UInt64 = 0,
+        isExecutable: Bool = false
+    ) {
         self.path = path
         self.isFolder = isFolder
         self.size = size
         self.modified = modified
         self.stamp = stamp
+        self.isExecutable = isExecutable
     }
+
+    /// By what it is known again.
+    public var mark: FileMark { FileMark(size: size, modified: modified, stamp: stamp) }
 }
 
 /// A name that a scan met and left out.
@@ -121,6 +158,10 @@ public enum StoreResult: Hashable, Sendable {
     case space(UInt64)
     /// A digest for each block.
     case digests([Bytes])
+    /// What was found for each question.
+    case examined([Finding])
+    /// What became of each file.
+    case installed([Result<FileEntry, SystemError>])
     /// Not carried out.
     case failed(SystemError)
 }

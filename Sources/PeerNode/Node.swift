@@ -239,9 +239,9 @@ public final class Node {
     }
 
     private func waitForGoodbyes(until deadline: Instant, _ reason: String) {
-        let open = sections.reduce(0) { $0 + $1.host.counters.connections }
+        let isBusy = sections.contains { $0.host.isBusy }
         let now = runtime.loop.instant
-        guard open > 0, now < deadline else { return closeHosts(reason) }
+        guard isBusy, now < deadline else { return closeHosts(reason) }
         stopTimer?.start(at: now + .milliseconds(10)) { [unowned self] in waitForGoodbyes(until: deadline, reason) }
     }
 

@@ -1,8 +1,10 @@
+internal import BePeer
 internal import Bootstrap
 internal import DDRP
 internal import Gossip
 internal import PPlusTwo
 internal import PeerCore
+internal import PeerCrypto
 internal import PeerRuntime
 internal import UV
 
@@ -23,6 +25,9 @@ public enum Protocols {
             "files", hasPeers: true, folders: { [PPlusTwo.folder: $0.folder] }, uploads: \.maxUploadBytesPerSecond
         ) { configuration, _ in
             PPlusTwo(configuration, seed: systemRandom())
+        },
+        ProtocolEntry("replication", hasPeers: true) { configuration, node in
+            BePeer(configuration, node: String(node.identity.peerID.description.prefix(16)), seed: systemRandom())
         },
     ]
 

@@ -19,6 +19,8 @@ public final class Host {
     private var queueHead = 0
     private var isDraining = false
     private var isClosed = false
+    /// The end of everything has begun.
+    private(set) var isClosing = false
     private var timer: Timer
     private var armed: Instant?
     private var replies: [CommandID: (Reply) -> Void] = [:]
@@ -28,6 +30,7 @@ public final class Host {
 
     var streams: StreamTable
     var datagramSockets = DatagramSockets()
+    var http = HTTPTable()
     let files: FileWork
     /// Numbers for the heartbeat.
     public var counters: HostCounters { counted }
@@ -172,8 +175,10 @@ public final class Host {
 
     /// Ends listeners, dials and connections without telling the core, and takes the host out of the node.
     public func close() {
-        guard !isClosed else { return }
+        guard !isClosing else { return }
+        isClosing = true
         closeSockets()
+        closeHTTP()
         isClosed = true
         files.close()
         timer.close()
@@ -202,8 +207,14 @@ extension Host {
         case .finish(let id): streams[id]?.finish()
         case .abort(let id, let reason): abort(id, reason)
         case .sendDatagram(let bytes, let listener, let address): sendDatagram(bytes, from: listener, to: address)
+        case .respond(let id, let response): http.exchanges[id]?.respond(response)
+        case .stream(let id, let bytes): http.exchanges[id]?.add(bytes)
+        case .endStream(let id): http.exchanges[id]?.endStream()
+        case .fetch(let request, let fetch): self.fetch(request, fetch)
+        case .cancelFetch(let request): http.client?.cancel(request)
         case .resolve(let request, let name):
             runtime.loop.resolve(name) { [weak self] in self?.deliver(.resolved(request, $0)) }
+        case .open(let folder, let path): files.open(folder, at: path)
         case .store(let request, let operation):
             files.carryOut(operation, changed: { [weak self] in self?.deliver(.changed($0, $1)) }) { [weak self] in
                 self?.deliver(.stored(request, $0))

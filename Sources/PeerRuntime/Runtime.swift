@@ -149,7 +149,10 @@ public final class Runtime {
         _ = moment()
         lastAwake = now
         limits.refill()
-        for host in hosts { host.resumeConnecting() }
+        for host in hosts {
+            host.resumeConnecting()
+            host.lookAtHTTP()
+        }
     }
 
     private func compareInterfaces() {

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 public import PeerCore
 
@@ -87,7 +88,7 @@ public final class ServiceNotifier {
         if name[0] == UInt8(ascii: "@") { name[0] = 0 }
         let message = Array(text.utf8)
         _ = unsafe withUnixAddress(name) {
-            unsafe sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT), $0, $1)
+            unsafe sendto(descriptor, message, message.count, peernode_no_signal | peernode_dont_wait, $0, $1)
         }
     }
 }
@@ -150,4 +151,11 @@ public func environmentVariables() -> [String: String] {
         unsafe entry += 1
     }
     return variables
+}
+
+/// The folder in which the process was started, or went to since; `/` when that is gone.
+public func currentFolder() -> String {
+    guard let path = unsafe getcwd(nil, 0) else { return "/" }
+    defer { unsafe free(path) }
+    return unsafe String(cString: path)
 }

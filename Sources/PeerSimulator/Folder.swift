@@ -12,6 +12,7 @@ public final class Folder {
         var modified: WallClock
         /// Counts the changes of the folder: no two states of files have the same one.
         var stamp: UInt64 = 0
+        var isExecutable = false
     }
 
     /// Octets that all files together may have.
@@ -196,6 +197,12 @@ extension Folder {
             used += UInt64(entry.octets.count)
         }
         tell(target)
+    }
+
+    func setExecutable(_ path: RelativePath, _ isExecutable: Bool) {
+        guard entries[path]?.isExecutable != isExecutable else { return }
+        entries[path]?.isExecutable = isExecutable
+        stamp(path)
     }
 
     func setModified(_ path: RelativePath, _ modified: WallClock) throws(SystemError) {

@@ -14,8 +14,8 @@ extension Folder {
 
     private func carryOut(_ operation: StoreOperation) throws(SystemError) -> StoreResult {
         switch operation {
-        case .scan(_, let under, let after, let limit, let deep):
-            return try scan(under: under, after: after, limit: limit, deep: deep)
+        case .scan(_, let under, let after, let limit, let deep, let hidden):
+            return try scan(under: under, after: after, limit: limit, deep: deep, hidden: hidden)
         case .inspect(let file): return .entries([fileEntry(file.path, try entry(file.path))], more: false)
         case .readAt(let file, let offset, let count): return try read(file.path, offset: offset, count: count)
         case .writeAt(let file, let offset, let bytes): try write(bytes, to: file.path, at: offset)
@@ -28,6 +28,15 @@ extension Folder {
             try Folder.move(file.path, in: self, to: name, in: self, replacing: replacing)
         case .remove(let file): try remove(file.path)
         case .setTimes(let file, let modified): try setModified(file.path, modified)
+        case .makeFolder(let file): try makeFolder(at: file.path)
+        case .lock(let file): if entries[file.path] == nil { try write(Bytes(), to: file.path, at: 0) }
+        case .examine(let questions, let algorithm):
+            return .examined(questions.map { examine($0, algorithm) })
+        case .install(let installations, _, _):
+            return .installed(
+                installations.map { installation in
+                    Result { () throws(SystemError) in try install(installation) }
+                })
         case .freeSpace: return .space(free)
         case .digest(.blocks(let file, let offset, let count, let block), let algorithm, let key):
             return try digest(file.path, offset: offset, count: count, block: block, algorithm, key: key)
@@ -42,13 +51,13 @@ extension Folder {
 
     /// Hidden names are left out below `under`, as links are: cores share what a scan lists.
     private func scan(
-        under: RelativePath?, after: RelativePath?, limit: Int, deep: Bool
+        under: RelativePath?, after: RelativePath?, limit: Int, deep: Bool, hidden: HiddenNames
     ) throws(SystemError) -> StoreResult {
         if let under, try entry(under).kind != .folder { throw .notAFolder }
         let prefix = under?.components ?? []
         let found = entries.filter { path, entry in
             entry.kind != .link && path.components.count > prefix.count && path.components.starts(with: prefix)
-                && !path.components.dropFirst(prefix.count).contains { $0.hasPrefix(".") }
+                && !hidden.leavesOut(path.components.dropFirst(prefix.count))
                 && (after.map { $0 < path } ?? true) && (deep || path.components.count == prefix.count + 1)
         }
         let sorted = found.sorted { $0.key < $1.key }
@@ -69,10 +78,10 @@ extension Folder {
         }
     }
 
-    private func fileEntry(_ path: RelativePath, _ entry: Entry) -> FileEntry {
+    func fileEntry(_ path: RelativePath, _ entry: Entry) -> FileEntry {
         FileEntry(
             path: path, isFolder: entry.kind == .folder, size: UInt64(entry.octets.count), modified: entry.modified,
-            stamp: entry.stamp)
+            stamp: entry.stamp, isExecutable: entry.isExecutable)
     }
 
     private func read(_ path: RelativePath, offset: UInt64, count: Int) throws(SystemError) -> StoreResult {

@@ -72,7 +72,7 @@ final class Machine {
     func dissolve() {
         for folder in folders.values { folder.watches.removeAll() }
         for seat in process?.seats ?? [] {
-            for end in seat.connections.values { end.unlink() }
+            for end in seat.allEnds { end.unlink() }
         }
         process?.dissolve()
         process = nil
@@ -157,6 +157,9 @@ extension StoreOperation {
         case .rename(let file, let name, _): [file, FileName(file.folder, name)]
         case .copyRange(let source, _, _, let target, _), .move(let source, let target): [source, target]
         case .sync(let files): files
+        case .makeFolder(let file), .lock(let file): [file]
+        case .examine(let questions, _): questions.map(\.file)
+        case .install(let installations, _, _): installations.map(\.file)
         case .scan, .watch, .unwatch, .freeSpace, .digest(.bytes, _, _): []
         }
     }
@@ -164,7 +167,8 @@ extension StoreOperation {
     /// The folder that the operation is about.
     var folder: FolderID? {
         switch self {
-        case .scan(let folder, _, _, _, _), .watch(let folder), .unwatch(let folder), .freeSpace(let folder): folder
+        case .scan(let folder, _, _, _, _, _), .watch(let folder, _), .unwatch(let folder), .freeSpace(let folder):
+            folder
         default: files.first?.folder
         }
     }

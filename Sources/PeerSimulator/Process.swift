@@ -42,7 +42,7 @@ final class Process {
     func tellInterfaces() {
         for seat in seats {
             enqueue(.interfaces(machine.addresses), for: seat)
-            for end in seat.connections.values where end.local != .none {
+            for end in seat.allEnds where end.local != .none {
                 end.isStranded = !machine.isLocal(end.local.ip)
             }
         }
@@ -63,6 +63,7 @@ final class Process {
         isAlive = false
         for seat in seats {
             for (_, end) in seat.connections.sorted(by: { $0.key < $1.key }) { end.vanish(death) }
+            for (_, end) in seat.http.ends.sorted(by: { $0.key < $1.key }) { end.vanish(death) }
         }
         dissolve()
     }
@@ -71,8 +72,9 @@ final class Process {
     func dissolve() {
         isAlive = false
         for seat in seats {
-            for end in seat.connections.values where end.other?.phase == .closed { end.unlink() }
+            for end in seat.allEnds where end.other?.phase == .closed { end.unlink() }
             seat.connections.removeAll()
+            seat.http = HTTPSeat()
             seat.asked.removeAll()
         }
         seats.removeAll()
@@ -143,7 +145,9 @@ extension Process {
         while isAlive, takeStep() {}
         isDraining = false
         for seat in seats { arm(seat) }
-        if isAlive, isStopping, seats.allSatisfy({ $0.connections.isEmpty }) { machine.die(.process) }
+        if isAlive, isStopping, seats.allSatisfy({ $0.connections.isEmpty && $0.http.ends.isEmpty }) {
+            machine.die(.process)
+        }
     }
 
     private func takeStep() -> Bool {
@@ -265,6 +269,8 @@ final class Seat: StreamOwner {
     var effects: Effects
     var connections: [ConnectionID: StreamEnd] = [:]
     var listeners: [ListenerID: Socket] = [:]
+    /// Requests and fetches.
+    var http = HTTPSeat()
     /// Who waits for the answer to a command that this core has.
     var commands: [CommandID: Asker] = [:]
     /// What this core asked others.
@@ -282,6 +288,9 @@ final class Seat: StreamOwner {
         machine = process.machine
         effects = Effects(logLevel: logLevel)
     }
+
+    /// Ends of its own and of its requests and fetches.
+    var allEnds: [StreamEnd] { Array(connections.values) + http.ends.values }
 
     var isAlive: Bool { process.isAlive }
     var limits: StreamLimits { process.world.limits }

@@ -23,7 +23,13 @@ extension Process {
         case .abort(let connection, let reason): seat.connections[connection]?.close(reason, resetting: true)
         case .sendDatagram(let bytes, let listener, let address):
             if let socket = seat.listeners[listener] { world.send(bytes, from: socket, to: address) }
+        case .respond(let id, let response): seat.http.exchanges[id]?.respond(response)
+        case .stream(let id, let bytes): seat.http.exchanges[id]?.stream(bytes)
+        case .endStream(let id): seat.http.exchanges[id]?.endStream()
+        case .fetch(let request, let fetch): self.fetch(request, fetch, seat)
+        case .cancelFetch(let request): seat.http.fetches[request]?.fail(.cancelled)
         case .resolve(let request, let name): resolve(request, name, seat)
+        case .open(let folder, _): _ = machine.folder(folder, quota: .max)
         case .store(let request, let operation): store(request, operation, seat)
         case .remember(let table, let key, let record): remember(table, key, record, seat)
         case .forget(let table, let key): stagedRows.append((table, key, nil))
@@ -54,7 +60,7 @@ extension Process {
         _ listener: ListenerID, on address: ListenAddress, _ kind: Effect.ListenerKind, _ seat: Seat
     ) {
         guard seat.listeners[listener] == nil else { return world.blame(seat, "\(listener) is open already") }
-        if case .unix = address, kind == .datagram { return enqueue(.refused(listener, .other("ENOTSUP")), for: seat) }
+        if case .unix = address, kind != .stream { return enqueue(.refused(listener, .other("ENOTSUP")), for: seat) }
         if case .ip(let address) = address, !address.ip.isUnspecified, !machine.isLocal(address.ip) {
             return enqueue(.refused(listener, .addressNotAvailable), for: seat)
         }
@@ -83,6 +89,14 @@ extension Process {
         end.connection = connection
         seat.connections[connection] = end
         end.dial(destination, from: local, timeout: timeout)
+    }
+
+    private func fetch(_ request: RequestID, _ fetch: HTTPFetch, _ seat: Seat) {
+        guard seat.http.fetches[request] == nil else { return world.blame(seat, "\(request) is in use") }
+        guard fetch.isSound else { return enqueue(.fetched(request, .failure(.malformed)), for: seat) }
+        let own = HTTPFetching(request, fetch, seat)
+        seat.http.fetches[request] = own
+        own.start()
     }
 
     /// The end that the core names, if it is still its own. A dial can only be aborted.
@@ -135,16 +149,16 @@ extension Process {
 
     private func result(of operation: StoreOperation, _ seat: Seat) -> StoreResult {
         switch operation {
-        case .watch(let id): return watch(id, seat, true)
-        case .unwatch(let id): return watch(id, seat, false)
+        case .watch(let id, let hidden): return watch(id, seat, hidden)
+        case .unwatch(let id): return watch(id, seat, nil)
         default: return machine.answer(operation)
         }
     }
 
-    private func watch(_ id: FolderID, _ seat: Seat, _ wanted: Bool) -> StoreResult {
+    private func watch(_ id: FolderID, _ seat: Seat, _ hidden: HiddenNames?) -> StoreResult {
         guard let folder = machine.folders[id] else { return .failed(.notFound) }
         folder.watches.removeAll { $0.seat === seat }
-        if wanted { folder.watches.append(FolderWatch(id, seat)) }
+        if let hidden { folder.watches.append(FolderWatch(id, seat, hidden)) }
         return .done
     }
 
@@ -208,6 +222,7 @@ extension Process {
 final class FolderWatch {
     let seat: Seat
     private let folder: FolderID
+    private let hidden: HiddenNames
     private var paths: Set<RelativePath> = []
 
     /// How long changes are collected before they are told.
@@ -215,14 +230,15 @@ final class FolderWatch {
     /// More than this is too much to say.
     private static let mostPaths = 4096
 
-    init(_ folder: FolderID, _ seat: Seat) {
+    init(_ folder: FolderID, _ seat: Seat, _ hidden: HiddenNames) {
         self.folder = folder
+        self.hidden = hidden
         self.seat = seat
     }
 
-    /// Hidden names are not told, as a scan does not list them.
+    /// Hidden names are told as a scan lists them.
     func saw(_ path: RelativePath) {
-        guard !path.components.contains(where: { $0.hasPrefix(".") }) else { return }
+        guard !hidden.leavesOut(path.components[...]) else { return }
         let world = seat.machine.world
         if paths.isEmpty {
             world.schedule(after: world.draw(Self.delay)) { [self] in

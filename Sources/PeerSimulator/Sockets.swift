@@ -21,6 +21,11 @@ final class Socket {
         self.kind = kind
     }
 
+    /// Who has the use of a connection to here.
+    var owner: any StreamOwner {
+        if case .http(let limits) = kind { HTTPExchange(limits, self) } else { seat }
+    }
+
     var port: UInt16? {
         if case .ip(let address) = address { address.port } else { nil }
     }
@@ -60,7 +65,7 @@ struct Sockets {
             guard paths[path] == nil else { throw .addressInUse }
         case .ip(var ip):
             if ip.port == 0 { ip.port = freePort() }
-            let taken = kind == .stream ? streams : datagrams
+            let taken = kind == .datagram ? datagrams : streams
             guard !taken.keys.contains(where: { Self.overlap($0, ip) }) else { throw .addressInUse }
             address = .ip(ip)
         }
@@ -92,7 +97,7 @@ struct Sockets {
     private mutating func set(_ address: ListenAddress, _ kind: Effect.ListenerKind, _ socket: Socket?) {
         switch (address, kind) {
         case (.unix(let path), _): paths[path] = socket
-        case (.ip(let ip), .stream): streams[ip] = socket
+        case (.ip(let ip), .stream), (.ip(let ip), .http): streams[ip] = socket
         case (.ip(let ip), .datagram): datagrams[ip] = socket
         }
     }

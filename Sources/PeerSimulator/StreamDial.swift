@@ -75,7 +75,7 @@ extension StreamEnd {
 
     /// The answer is here: our system takes the stream for open, and so tells the other one.
     private func open(to socket: Socket) {
-        let accepted = StreamEnd(socket.seat, local: remote, remote: local, acceptedOn: socket)
+        let accepted = StreamEnd(socket.owner, local: remote, remote: local, acceptedOn: socket)
         accepted.phase = .open
         link(with: accepted)
         transmit(.open)

@@ -30,6 +30,12 @@ extension Input: Traceable {
         case .answered(let id, let reply): hash.add(case: 22, id, reply)
         case .stalled(let connection): hash.add(case: 23, connection)
         case .measured(let connection, let traffic): hash.add(case: 24, connection, traffic)
+        case .requested(let id, let request, let listener, let source):
+            hash.add(case: 25, id, request, listener, source)
+        case .requestClosed(let id, let complete, let octets): hash.add(case: 26, id, complete, octets)
+        case .fetching(let request, let octets): hash.add(case: 27, request, octets)
+        case .fetched(let request, .success(let answer)): hash.add(case: 28, request, answer)
+        case .fetched(let request, .failure(let failure)): hash.add(case: 29, request, failure)
         }
     }
 }
@@ -37,7 +43,7 @@ extension Input: Traceable {
 extension Effect: Traceable {
     func trace(into hash: inout TraceHash) {
         switch self {
-        case .listen(let listener, let address, let kind): hash.add(case: 101, listener, address, kind == .stream)
+        case .listen(let listener, let address, let kind): hash.add(case: 101, listener, address, kind)
         case .unlisten(let listener): hash.add(case: 102, listener)
         case .connect(let connection, let destination, let local, let timeout):
             hash.add(case: 103, connection, destination, local, timeout)
@@ -63,6 +69,12 @@ extension Effect: Traceable {
         case .pause(let listener): hash.add(case: 123, listener)
         case .resume(let listener): hash.add(case: 124, listener)
         case .measure(let connection): hash.add(case: 125, connection)
+        case .open(let folder, let path): hash.add(case: 131, folder, path)
+        case .respond(let id, let response): hash.add(case: 126, id, response)
+        case .stream(let id, let bytes): hash.add(case: 127, id, bytes)
+        case .endStream(let id): hash.add(case: 128, id)
+        case .fetch(let request, let fetch): hash.add(case: 129, request, fetch)
+        case .cancelFetch(let request): hash.add(case: 130, request)
         case .log(let record): hash.add(case: 120, record.level.rawValue, record.event, record.fields, record.message)
         }
     }
@@ -71,8 +83,8 @@ extension Effect: Traceable {
 extension StoreOperation: Traceable {
     func trace(into hash: inout TraceHash) {
         switch self {
-        case .scan(let folder, let under, let after, let limit, _): hash.add(case: 1, folder, under, after, limit)
-        case .watch(let folder): hash.add(case: 2, folder)
+        case .scan(let folder, let under, let after, let limit, _, _): hash.add(case: 1, folder, under, after, limit)
+        case .watch(let folder, _): hash.add(case: 2, folder)
         case .unwatch(let folder): hash.add(case: 3, folder)
         case .inspect(let file): hash.add(case: 4, file)
         case .readAt(let file, let offset, let count): hash.add(case: 5, file, offset, count)
@@ -91,6 +103,11 @@ extension StoreOperation: Traceable {
         case .digest(.bytes(let bytes), let algorithm, let key): hash.add(case: 17, bytes, algorithm.rawValue, key)
         case .digest(.blocks(let file, let offset, let count, let block), let algorithm, let key):
             hash.add(case: 18, file, offset, count, block, algorithm.rawValue, key)
+        case .makeFolder(let file): hash.add(case: 19, file)
+        case .lock(let file): hash.add(case: 20, file)
+        case .examine(let questions, let algorithm): hash.add(case: 21, questions, algorithm.rawValue)
+        case .install(let installations, let staging, let durability):
+            hash.add(case: 22, installations, staging, durability.rawValue)
         }
     }
 }
@@ -104,7 +121,50 @@ extension StoreResult: Traceable {
         case .space(let octets): hash.add(case: 4, octets)
         case .digests(let digests): hash.add(case: 5, digests)
         case .failed(let error): hash.add(case: 6, error)
+        case .examined(let findings): hash.add(case: 7, findings)
+        case .installed(let results):
+            hash.add(case: 8, UInt64(results.count))
+            for result in results {
+                switch result {
+                case .success(let entry): hash.add(case: 1, entry)
+                case .failure(let error): hash.add(case: 2, error)
+                }
+            }
         }
+    }
+}
+
+extension FileMark: Traceable {
+    func trace(into hash: inout TraceHash) { hash.add(case: 1, size, modified, stamp) }
+}
+
+extension FileQuestion: Traceable {
+    func trace(into hash: inout TraceHash) { hash.add(case: 1, file, known) }
+}
+
+extension Finding: Traceable {
+    func trace(into hash: inout TraceHash) {
+        switch self {
+        case .unchanged: hash.add(1)
+        case .file(let entry, let digest): hash.add(case: 2, entry, digest)
+        case .unsteady: hash.add(3)
+        case .folder(let entry): hash.add(case: 4, entry)
+        case .missing: hash.add(5)
+        case .failed(let error): hash.add(case: 6, error)
+        }
+    }
+}
+
+extension Installation: Traceable {
+    func trace(into hash: inout TraceHash) {
+        switch source {
+        case .bytes(let bytes): hash.add(case: 1, bytes)
+        case .file(let path): hash.add(case: 2, path)
+        case .copy(let path, let mark): hash.add(case: 3, path, mark)
+        case .present: hash.add(4)
+        case .nothing: hash.add(5)
+        }
+        hash.add(case: 6, file, modified, isExecutable, expected, aside)
     }
 }
 
@@ -129,7 +189,7 @@ extension FileReception: Traceable {
 }
 
 extension FileEntry: Traceable {
-    func trace(into hash: inout TraceHash) { hash.add(case: 1, path, isFolder, size, modified, stamp) }
+    func trace(into hash: inout TraceHash) { hash.add(case: 1, path, isFolder, size, modified, stamp, isExecutable) }
 }
 
 extension LeftOut: Traceable {

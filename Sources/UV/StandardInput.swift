@@ -22,7 +22,7 @@ public final class StandardInput {
     /// Reads until `stop()`, the end or an error.
     public func start(_ onEvent: @escaping (StreamEvent) -> Void) {
         self.onEvent = onEvent
-        poll?.start(.readable) { [unowned self] in read() }
+        poll?.start(.readable) { [unowned self] _ in read() }
         idle?.start()
     }
 

@@ -63,7 +63,7 @@ public class Stream: Handle {
             writableDescriptor = second
             writable = try Poll(loop, descriptor: second)
         }
-        writable?.start(.writable) { [weak self] in
+        writable?.start(.writable) { [weak self] _ in
             self?.writable?.stop()
             handler()
         }

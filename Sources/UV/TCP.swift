@@ -61,10 +61,11 @@ public final class TCP: Stream {
         close { done in uv_tcp_close_reset(tcp, done) }
     }
 
-    /// Chooses the congestion control; gives whether the system allowed it.
-    public func setCongestionControl(_ name: String) -> Bool {
-        let octets = Array(name.utf8)
-        return setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, octets, socklen_t(octets.count)) == 0
+    /// Ends the handle and gives its socket, which stays open and is the caller's from now on.
+    public func release() -> Int32? {
+        let copy = copyDescriptor(descriptor)
+        close()
+        return copy
     }
 
     private final class Callback {
@@ -74,6 +75,18 @@ public final class TCP: Stream {
             self.handler = handler
         }
     }
+}
+
+/// A second descriptor of the same file or socket, not for child processes; nil when there is none left.
+public func copyDescriptor(_ descriptor: Int32) -> Int32? {
+    let copy = peernode_copy_descriptor(descriptor)
+    return copy < 0 ? nil : copy
+}
+
+/// Chooses the congestion control of a TCP socket; gives whether the system allowed it.
+public func setCongestionControl(_ name: String, of descriptor: Int32) -> Bool {
+    let octets = Array(name.utf8)
+    return setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, octets, socklen_t(octets.count)) == 0
 }
 
 /// A Unix socket: a listener, a dial, a connection.

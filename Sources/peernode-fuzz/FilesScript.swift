@@ -162,7 +162,7 @@ extension FilesScript {
 
     private mutating func answer(to operation: StoreOperation) -> StoreResult {
         switch operation {
-        case .scan(_, let under, _, _, _):
+        case .scan(_, let under, _, _, _, _):
             let paths = under == nil ? Self.names : [".peernode/partial/\(script.octet()).part"]
             var entries: [FileEntry] = []
             for path in paths.compactMap({ RelativePath($0, allowHidden: true) }).sorted() {

@@ -18,6 +18,10 @@ enum FuzzTarget: String, CaseIterable {
     case filesLines = "files-lines"
     /// A script for a whole P+2 core in virtual time.
     case files
+    /// Messages of BePeer, as they come over a connection.
+    case messages = "replication-messages"
+    /// A manifest of BePeer/1.
+    case manifest = "replication-manifest"
     /// A script for the operator's interface.
     case admin
     /// A configuration file, and after an octet 0 the lines of an environment.
@@ -37,6 +41,8 @@ enum FuzzTarget: String, CaseIterable {
         case .gossipDatagram: try GossipScript.run(input, .datagram)
         case .filesLines: try checkFilesLines(input)
         case .files: try FilesScript.run(input)
+        case .messages: try checkMessages(input)
+        case .manifest: try checkManifest(input)
         case .admin: try AdminScript.run(input)
         case .configuration: try checkConfiguration(input)
         }

@@ -142,7 +142,7 @@ extension CoreStage {
     /// A scan finds these files, of one octet each.
     mutating func share(_ names: [String]) {
         if let watch = request({ if case .watch = $0 { true } else { false } }) { self(.stored(watch, .done)) }
-        guard let scan = request({ if case .scan(_, nil, _, _, _) = $0 { true } else { false } }) else { return }
+        guard let scan = request({ if case .scan(_, nil, _, _, _, _) = $0 { true } else { false } }) else { return }
         let entries = names.map {
             FileEntry(path: Self.file($0).path, isFolder: false, size: 1, modified: WallClock(seconds: 1))
         }

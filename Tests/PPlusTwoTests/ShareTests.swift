@@ -100,7 +100,7 @@ import Testing
         try lab.run(.seconds(3))
         var scans = 0
         lab.simulator.onTurn = { turn in
-            scans += turn.effects.count { if case .store(_, .scan(_, nil, nil, _, _)) = $0 { true } else { false } }
+            scans += turn.effects.count { if case .store(_, .scan(_, nil, nil, _, _, _)) = $0 { true } else { false } }
         }
         for number in 0..<100 {
             lab.files(node)["file \(number)"] = Bytes(utf8: "x")

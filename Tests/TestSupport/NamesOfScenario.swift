@@ -51,13 +51,27 @@ struct NamesOfScenario {
             .connect(connection, to: .name(name, port: ports[port] ?? port), from: local, timeout: timeout)
         case .sendDatagram(let bytes, let listener, let address):
             .sendDatagram(bytes, from: listener, to: outgoing(address))
+        case .fetch(let request, let fetch): .fetch(request, outgoing(fetch))
         case .reply(let id, let reply):
             .reply(commands[name]?[Int(id.number) - 1] ?? id, reply)
         default: effect
         }
     }
 
+    private func outgoing(_ fetch: HTTPFetch) -> HTTPFetch {
+        var own = HTTPFetch(
+            fetch.method, of: outgoing(fetch.server), fetch.target, fields: fetch.fields, body: fetch.body,
+            into: fetch.sink, digest: fetch.digest)
+        own.from = fetch.from
+        own.connectTime = fetch.connectTime
+        own.stallTime = fetch.stallTime
+        return own
+    }
+
     // Incoming.
+
+    /// Each host adds fields of its own.
+    private func incoming(_ fields: [HTTPField]) -> [HTTPField] { fields.filter { $0.name.hasPrefix("X-") } }
 
     private func incoming(_ address: SocketAddress) -> SocketAddress {
         guard address != .none else { return address }
@@ -76,6 +90,14 @@ struct NamesOfScenario {
             return .connected(connection, local: incoming(local), remote: incoming(remote))
         case .datagram(let bytes, let listener, let source):
             return .datagram(bytes, on: listener, from: incoming(source))
+        case .requested(let id, let request, let listener, let source):
+            let own = HTTPRequest(request.method, request.target, fields: incoming(request.fields), body: request.body)
+            return .requested(id, own, on: listener, from: incoming(source))
+        case .fetched(let request, .success(let answer)):
+            let own = HTTPAnswer(
+                answer.status, fields: incoming(answer.fields), body: answer.body, octets: answer.octets,
+                digest: answer.digest)
+            return .fetched(request, .success(own))
         case .interfaces: return .interfaces([])
         case .resolved(let request, let addresses):
             return .resolved(request, addresses.filter { $0.v4 != nil })

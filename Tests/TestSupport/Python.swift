@@ -32,13 +32,25 @@ public enum Python {
     public static func filesCase(
         _ name: String, _ options: [String] = [], within limit: Duration = .seconds(150)
     ) async throws {
-        let check = try start(
-            "files_check.py", [name, "--program", Program.path] + options, name: name, life: limit)
+        try await check("files_check.py", name, options, limit)
+    }
+
+    private static func check(
+        _ script: String, _ name: String, _ options: [String], _ limit: Duration
+    ) async throws {
+        let check = try start(script, [name, "--program", Program.path] + options, name: name, life: limit)
         let exit = try await check.waitForExit(within: limit)
         guard exit != .status(0) else { return }
         let said = check.lines.map(\.text).joined(separator: "\n")
         throw Missing(description: "\(exit): \(said)\n\(check.complaints)")
     }
+
+    /// Plays a case of BePeer to its end; throws what differed.
+    public static func replicationCase(_ name: String, within limit: Duration = .seconds(240)) async throws {
+        try await check("bepeer_check.py", name, ["--vectors", vectors("BePeerTests/Vectors/bepeer.json")], limit)
+    }
+
+    private static func vectors(_ path: String) -> String { folder + "/../../" + path }
 
     /// Starts a DDRP peer, which ends by itself after some minutes.
     public static func peer(_ arguments: String..., name: String = "python peer") throws -> ChildProcess {

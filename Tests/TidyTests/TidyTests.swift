@@ -178,6 +178,10 @@ import Testing
                 "Tests/PPlusTwoTests/Vectors/p-plus-2.json",
                 ["list", "query", "download", "ext"].map { "\"kind\": \"\($0)-callee\"" }
             ),
+            (
+                "Tests/BePeerTests/Vectors/bepeer.json",
+                ["BePeerRequest", "FilesToGet", "FilesUpdated", "TrustedPeerConfirm"].map { "\"type\": \"\($0)\"" }
+            ),
             ("Tests/BootstrapTests/Vectors/gossip.json", [510, 511, 513].map { "\"type\": \($0)" }),
         ]
         for (path, marks) in vectors {

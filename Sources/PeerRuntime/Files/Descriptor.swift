@@ -87,6 +87,11 @@ struct Descriptor: ~Copyable, Sendable {
         _ = try attempt { fsync(number) }
     }
 
+    /// Makes sure that all of the file system is on the disk.
+    func syncFileSystem() throws(SystemError) {
+        _ = try attempt { syncfs(number) }
+    }
+
     /// Sets the permission bits.
     func setPermissions(_ permissions: mode_t) throws(SystemError) {
         _ = try attempt { fchmod(number, permissions) }

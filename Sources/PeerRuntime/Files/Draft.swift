@@ -4,7 +4,7 @@ public import PeerCore
 /// New files get their name only when they are complete and on the disk.
 extension Descriptor {
     /// The hidden name of a file that is being written; what a crash leaves behind is known by it.
-    private static func draftName() -> String {
+    static func draftName() -> String {
         let number = String(UInt64.random(in: .min ... .max), radix: 16)
         return ".peernode-" + String(repeating: "0", count: 16 - number.count) + number + ".tmp"
     }
@@ -43,8 +43,19 @@ extension Descriptor {
 
     /// The permissions that a file called `name` gets: those of the file whose place it takes, or of any new file.
     func permissions(for name: String) throws(SystemError) -> mode_t {
-        try statusIfAny(of: name)?.permissions ?? standardPermissions
+        try statusIfAny(of: name)?.permissions ?? Self.standardPermissions
     }
+}
+
+extension Descriptor {
+    /// The permissions of a new file: for all to read and write but for what the process's mask takes away.
+    static let standardPermissions: mode_t = {
+        // The mask can only be read by setting it; for that moment to the strictest, in case another thread makes a
+        // file.
+        let mask = umask(0o077)
+        umask(mask)
+        return 0o666 & ~mask
+    }()
 }
 
 extension Folders {
@@ -53,7 +64,7 @@ extension Folders {
     public func removeDrafts(changedBefore time: WallClock) throws(SystemError) -> Int {
         var count = 0
         for folder in names {
-            var walk = Walk(folder, in: self, withHidden: true)
+            var walk = Walk(folder, in: self, hidden: .shown(butNot: "/"))
             while let entry = try walk.next() {
                 guard !entry.isFolder, entry.modified < time, Descriptor.isDraftName(entry.path.name) else { continue }
                 try openFolder(of: FileName(folder, entry.path)).remove(entry.path.name)
@@ -63,11 +74,3 @@ extension Folders {
         return count
     }
 }
-
-/// The permissions of a new file: for all to read and write but for what the process's mask takes away.
-private let standardPermissions: mode_t = {
-    // The mask can only be read by setting it; for that moment to the strictest, in case another thread makes a file.
-    let mask = umask(0o077)
-    umask(mask)
-    return 0o666 & ~mask
-}()

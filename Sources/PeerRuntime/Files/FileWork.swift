@@ -18,11 +18,12 @@ final class FileWork {
     }
 
     private let loop: Loop
-    let folders: Folders
+    private(set) var folders: Folders
     private var watches: [FolderID: Watch] = [:]
     /// Jobs that wait because an earlier one works on the same folder.
     private var queues: [FolderID: [() -> Void]] = [:]
     private var scanners: [FolderID: Scanner] = [:]
+    private var locks: [FileName: FileLock] = [:]
     private var isClosed = false
 
     init(loop: Loop, folders: Folders) {
@@ -36,7 +37,9 @@ final class FileWork {
         done: @escaping (StoreResult) -> Void
     ) {
         switch operation {
-        case .watch(let folder): watch(folder, changed, done)
+        case .watch(let folder, let hidden): watch(folder, hidden, changed, done)
+        case .lock(let file): lock(file, done)
+        case .examine(let questions, let algorithm): examine(questions, algorithm, done)
         case .unwatch(let folder):
             unwatch(folder)
             done(.done)
@@ -48,21 +51,34 @@ final class FileWork {
         }
     }
 
-    /// Changes of a folder keep their order; reading beside them is free to overtake.
+    /// Calls the folder at `path` by that name, and makes it when it is missing. What cannot be made is told when
+    /// somebody wants to look into it.
+    func open(_ folder: FolderID, at path: String) {
+        folders[folder] = path
+        inOrder(folder, { _ = try? Descriptor.makeFolders(path, permissions: 0o777) }) {}
+    }
+
     private func inOrder(_ operation: StoreOperation, _ done: @escaping (StoreResult) -> Void) {
         let scanner = scanners[operation.folder, default: Scanner()]
         scanners[operation.folder] = scanner
-        let job = { [unowned self, folders] in
-            loop.work({ PeerRuntime.carryOut(operation, in: folders, scanner) }) { [weak self] result in
-                done(result)
-                self?.next(operation.folder)
+        inOrder(operation.folder, { [folders] in PeerRuntime.carryOut(operation, in: folders, scanner) }, done)
+    }
+
+    /// Changes of a folder keep their order; reading beside them is free to overtake.
+    private func inOrder<Answer: Sendable>(
+        _ folder: FolderID, _ work: @escaping @Sendable () -> Answer, _ done: @escaping (Answer) -> Void
+    ) {
+        let job = { [unowned self] in
+            loop.work(work) { [weak self] answer in
+                done(answer)
+                self?.next(folder)
             }
         }
-        if queues[operation.folder] == nil {
-            queues[operation.folder] = []
+        if queues[folder] == nil {
+            queues[folder] = []
             job()
         } else {
-            queues[operation.folder]?.append(job)
+            queues[folder]?.append(job)
         }
     }
 
@@ -89,15 +105,43 @@ final class FileWork {
         step()
     }
 
+    /// Looks at many files, a few milliseconds of work at a time.
+    private func examine(
+        _ questions: [FileQuestion], _ algorithm: DigestAlgorithm, _ done: @escaping (StoreResult) -> Void
+    ) {
+        let work = ExamineWork(questions, algorithm, in: folders)
+        func step() {
+            loop.work({ work.advance() }) { result in
+                if let result { done(result) } else { step() }
+            }
+        }
+        step()
+    }
+
+    private func lock(_ file: FileName, _ done: @escaping (StoreResult) -> Void) {
+        guard locks[file] == nil else { return done(.done) }
+        loop.work({ [folders] in
+            Result { () throws(SystemError) in try FileLock(file, in: folders) }
+        }) { [weak self] result in
+            switch result {
+            case .success(let lock):
+                self?.locks[file] = lock
+                done(.done)
+            case .failure(let error): done(.failed(error))
+            }
+        }
+    }
+
     private func watch(
-        _ folder: FolderID, _ changed: @escaping (FolderID, [RelativePath]) -> Void,
+        _ folder: FolderID, _ hidden: HiddenNames, _ changed: @escaping (FolderID, [RelativePath]) -> Void,
         _ done: @escaping (StoreResult) -> Void
     ) {
         guard watches[folder] == nil else { return done(.done) }
         guard let path = folders[folder] else { return done(.failed(.notFound)) }
         let watch = Watch(changed)
         watches[folder] = watch
-        loop.work({ Result { () throws(SystemError) in try FolderWatch(path) } }) { [weak self] result in
+        loop.work({ Result { () throws(SystemError) in try FolderWatch(path, hidden: hidden) } }) {
+            [weak self] result in
             guard let self, watches[folder] === watch else { return done(.failed(.disconnected)) }
             switch result {
             case .failure(let error):
@@ -113,7 +157,7 @@ final class FileWork {
     }
 
     private func wait(for watch: Watch, of folder: FolderID) {
-        watch.poll?.start(.readable) { [weak self] in self?.read(watch, of: folder) }
+        watch.poll?.start(.readable) { [weak self] _ in self?.read(watch, of: folder) }
     }
 
     private func read(_ watch: Watch, of folder: FolderID) {
@@ -147,11 +191,14 @@ extension StoreOperation {
     /// The folder that the work is in.
     fileprivate var folder: FolderID {
         switch self {
-        case .scan(let folder, _, _, _, _), .watch(let folder), .unwatch(let folder), .freeSpace(let folder): folder
+        case .scan(let folder, _, _, _, _, _), .watch(let folder, _), .unwatch(let folder), .freeSpace(let folder):
+            folder
         case .inspect(let file), .readAt(let file, _, _), .writeAt(let file, _, _), .allocate(let file, _),
             .truncate(let file, _), .save(let file, _), .rename(let file, _, _), .copyRange(let file, _, _, _, _),
-            .move(let file, _), .remove(let file), .setTimes(let file, _):
+            .move(let file, _), .remove(let file), .setTimes(let file, _), .makeFolder(let file), .lock(let file):
             file.folder
+        case .examine(let questions, _): questions.first?.file.folder ?? FolderID("")
+        case .install(let installations, _, _): installations.first?.file.folder ?? FolderID("")
         case .sync(let files): files.first?.folder ?? FolderID("")
         case .digest: FolderID("")
         }

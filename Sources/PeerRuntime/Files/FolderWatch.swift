@@ -20,6 +20,7 @@ public final class FolderWatch: @unchecked Sendable {
 
     private let root: String
     private let limit: Int
+    private let hidden: HiddenNames
     private let events: Descriptor
     /// The watched folders, nil for the root, both ways.
     private var folders: [Int32: RelativePath?] = [:]
@@ -27,8 +28,11 @@ public final class FolderWatch: @unchecked Sendable {
 
     /// Watches the folder at `path` and those below it, `limit` in all at most. It looks into all of them: not for the
     /// loop. `.noSpace` when the user has no watches left, `.tooManyDescriptors` when no queues (`max_user_instances`).
-    public init(_ path: String, limit: Int = FolderWatch.standardLimit) throws(SystemError) {
+    public init(
+        _ path: String, hidden: HiddenNames = .leftOut, limit: Int = FolderWatch.standardLimit
+    ) throws(SystemError) {
         root = path
+        self.hidden = hidden
         self.limit = max(limit, 1)
         events = try .inotify()
         var ignored = Changes(limit: 0)
@@ -63,12 +67,18 @@ public final class FolderWatch: @unchecked Sendable {
         if folder == nil, event.isLoss { isLost = true }
         if event.isEnd { return forget(event.watch) }
         guard let name = event.name,
-            let path = RelativePath(components: (folder?.components ?? []) + [name])
+            let path = place(name, in: folder)
         else { return }
         changes.insert(path)
         guard event.isAboutFolder else { return }
         if event.isDeparture { unwatch(path) }
         if event.isArrival { try watch(path, telling: &changes) }
+    }
+
+    /// The path of a name; nil when it is left out.
+    private func place(_ name: String, in folder: RelativePath?) -> RelativePath? {
+        let components = (folder?.components ?? []) + [name]
+        return hidden.leavesOut(components) ? nil : RelativePath(components: components, allowHidden: true)
     }
 
     /// Folders may have come, gone and changed places while nobody counted: all watches are made again.
@@ -111,7 +121,7 @@ public final class FolderWatch: @unchecked Sendable {
         var unknown: [RelativePath] = []
         try folder.forEachName { octets, kind in
             guard kind != .file || !changes.isTooMuch, let name = String(validating: octets),
-                let place = RelativePath(components: (path?.components ?? []) + [name])
+                let place = place(name, in: path)
             else { return }
             changes.insert(place)
             switch kind {

@@ -7,7 +7,7 @@ public import PeerCore
 /// A configured folder may be a link. Below it every component is opened by itself from the descriptor of the one
 /// before, and links are not followed: a link that somebody swaps in at any moment cannot lead out.
 public struct Folders: Sendable {
-    private let paths: [FolderID: String]
+    private var paths: [FolderID: String]
 
     /// Folders and their absolute paths.
     public init(_ paths: [FolderID: String]) {
@@ -20,7 +20,10 @@ public struct Folders: Sendable {
     }
 
     /// The path of a folder; nil when the configuration has none of that name.
-    public subscript(folder: FolderID) -> String? { paths[folder] }
+    public subscript(folder: FolderID) -> String? {
+        get { paths[folder] }
+        set { paths[folder] = newValue }
+    }
 
     /// The names of all folders.
     public var names: some Collection<FolderID> { paths.keys }

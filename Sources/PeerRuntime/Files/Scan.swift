@@ -12,6 +12,7 @@ final class Scanner: @unchecked Sendable {
         let under: RelativePath?
         let after: RelativePath
         let deep: Bool
+        let hidden: HiddenNames
         var walk: Walk
         /// It was found while looking whether there is more.
         let entry: FileEntry
@@ -25,24 +26,26 @@ final class Scanner: @unchecked Sendable {
     /// A folder that may not be read is left out, and named: taken as empty, its files would seem to be removed.
     func page(
         _ folder: FolderID, under: RelativePath?, after: RelativePath?, limit: Int, deep: Bool = true,
-        in folders: Folders
+        hidden: HiddenNames = .leftOut, in folders: Folders
     ) throws(SystemError) -> StoreResult {
         let limit = min(max(limit, 0), maximumScanPage)
         var entries: [FileEntry] = []
         var walk: Walk
         if let place = exchange(&place, with: nil), place.under == under, place.after == after,
-            place.deep == deep
+            place.deep == deep, place.hidden == hidden
         {
             walk = place.walk
             walk.leftOut = []
             entries = [place.entry]
         } else {
-            walk = Walk(folder, under: under, after: after, in: folders, deep: deep)
+            walk = Walk(folder, under: under, after: after, in: folders, hidden: hidden, deep: deep)
         }
         while entries.count <= limit, let entry = try walk.next() { entries.append(entry) }
         if entries.count > limit {
             let next = entries.removeLast()
-            place = entries.last.map { Place(under: under, after: $0.path, deep: deep, walk: walk, entry: next) }
+            place = entries.last.map {
+                Place(under: under, after: $0.path, deep: deep, hidden: hidden, walk: walk, entry: next)
+            }
             return .entries(entries, more: true, leftOut: walk.leftOut)
         }
         return .entries(entries, more: false, leftOut: walk.leftOut)
@@ -66,7 +69,7 @@ struct Walk {
 
     private let folders: Folders
     private let folder: FolderID
-    private let withHidden: Bool
+    private let hidden: HiddenNames
     private let deep: Bool
     private var levels: [Level]
     /// What was met and is not listed.
@@ -82,11 +85,11 @@ struct Walk {
     /// Everything below `under` that comes after `after`.
     init(
         _ folder: FolderID, under: RelativePath? = nil, after: RelativePath? = nil, in folders: Folders,
-        withHidden: Bool = false, deep: Bool = true
+        hidden: HiddenNames = .leftOut, deep: Bool = true
     ) {
         self.folders = folders
         self.folder = folder
-        self.withHidden = withHidden
+        self.hidden = hidden
         self.deep = deep
         levels = [Level(path: under)]
         guard let after else { return }
@@ -114,6 +117,7 @@ struct Walk {
             }
             let components = (levels[top].path?.components ?? []) + [file.name]
             guard let path = RelativePath(components: components, allowHidden: true) else { continue }
+            if hidden != .leftOut, hidden.leavesOut(path.components) { continue }
             if deep, file.status.kind == .folder { levels.append(Level(path: path)) }
             return FileEntry(path: path, file.status)
         }
@@ -134,7 +138,7 @@ struct Walk {
             let descriptor = try folders.open(folder, levels[top].path)
             if levels[top].names.isEmpty {
                 let listing = try descriptor.list(
-                    after: levels[top].next, limit: Self.namesAtOnce, withHidden: withHidden)
+                    after: levels[top].next, limit: Self.namesAtOnce, withHidden: hidden != .leftOut)
                 levels[top].names = listing.names.reversed()
                 for name in listing.leftOut { leaveOut(name.name, name.why, of: top) }
                 levels[top].next = listing.next

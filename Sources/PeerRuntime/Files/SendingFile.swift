@@ -52,6 +52,9 @@ public final class SendingFile: @unchecked Sendable {
     /// The open file, for `sendfile(2)` elsewhere; closed when this object goes.
     public var descriptor: Int32 { file.number }
 
+    /// Whether the file still has all octets of the range.
+    var isWhole: Bool { (try? file.status().size).map { $0 >= position + remaining } ?? false }
+
     /// Moves at most `count` octets into `socket`; the number that the system took, 0 only when nothing remains.
     ///
     /// `.endOfFile` when somebody has cut the file meanwhile: the octets that were announced cannot be sent any more.

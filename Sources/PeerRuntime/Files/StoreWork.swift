@@ -1,3 +1,4 @@
+internal import Glibc
 public import PeerCore
 
 /// Carries out one operation on files. It blocks: call it on a worker thread, never on the loop.
@@ -11,7 +12,7 @@ public import PeerCore
 ///   outside the folder; `save` gives the name a new file and leaves the others alone;
 /// * `copyRange` and `digest` fail with `.endOfFile` when the file is shorter than the range; nothing is copied then.
 ///
-/// `watch` and `unwatch` are no work on files: the host does them with `FolderWatch`.
+/// `watch`, `unwatch` and `lock` are no work on files: the host does them.
 public func carryOut(_ operation: StoreOperation, in folders: Folders) -> StoreResult {
     carryOut(operation, in: folders, Scanner())
 }
@@ -30,8 +31,9 @@ private func answer(
     _ operation: StoreOperation, in folders: Folders, _ scanner: Scanner
 ) throws(SystemError) -> StoreResult {
     switch operation {
-    case .scan(let folder, let under, let after, let limit, let deep):
-        return try scanner.page(folder, under: under, after: after, limit: limit, deep: deep, in: folders)
+    case .scan(let folder, let under, let after, let limit, let deep, let hidden):
+        return try scanner.page(
+            folder, under: under, after: after, limit: limit, deep: deep, hidden: hidden, in: folders)
     case .inspect(let file):
         let status = try folders.openFolder(of: file).status(of: file.path.name)
         try status.requireFileOrFolder()
@@ -43,6 +45,11 @@ private func answer(
     case .digest(let source, let algorithm, let key):
         let work = DigestWork(source, algorithm, key: key, in: folders)
         while true { if let result = work.advance() { return result } }
+    case .examine(let questions, let algorithm):
+        let work = ExamineWork(questions, algorithm, in: folders)
+        while true { if let result = work.advance() { return result } }
+    case .install(let installations, let staging, let durability):
+        return .installed(folders.install(installations, staging: staging, durability))
     default:
         try perform(operation, in: folders)
         return .done
@@ -74,7 +81,9 @@ private func perform(_ operation: StoreOperation, in folders: Folders) throws(Sy
         try folder.setModified(file.path.name, modified)
     case .sync(let files):
         try folders.sync(files)
-    case .watch, .unwatch, .scan, .inspect, .readAt, .freeSpace, .digest:
+    case .makeFolder(let file):
+        _ = try folders.open(file.folder, file.path, making: true)
+    case .watch, .unwatch, .lock, .scan, .inspect, .readAt, .freeSpace, .digest, .examine, .install:
         preconditionFailure("\(operation) is none of the operations that are carried out here")
     }
 }
@@ -123,6 +132,6 @@ extension FileEntry {
         let isFolder = status.kind == .folder
         self.init(
             path: path, isFolder: isFolder, size: isFolder ? 0 : status.size, modified: status.modified,
-            stamp: status.stamp)
+            stamp: status.stamp, isExecutable: !isFolder && status.permissions & S_IXUSR != 0)
     }
 }

@@ -16,7 +16,9 @@ extension Host {
             case (.ip(let address), .stream): try listenTCP(listener, on: address)
             case (.unix(let path), .stream): try listenUnix(listener, path: path)
             case (.ip(let address), .datagram): try openUDP(listener, on: address)
-            case (.unix, .datagram): throw UVError.notSupported
+            case (.ip(let address), .http(let limits)):
+                try listenHTTP(listener, limits) { () throws(UVError) in try listenTCP(listener, on: address) }
+            case (.unix, .datagram), (.unix, .http): throw UVError.notSupported
             }
         } catch {
             deliver(.refused(listener, error.systemError))
@@ -95,7 +97,17 @@ extension Host {
                 client.reset()
                 return refused(remote, limit.key, limit.value)
             }
-            open(client, on: listener, local: local, remote: remote)
+            guard let server = http.servers[listener] else {
+                return open(client, on: listener, local: local, remote: remote)
+            }
+            guard let limit = server.broken(by: remote.ip) else { return server.take(client, from: remote) }
+            client.reset()
+            runtime.log.write(
+                LogRecord(
+                    .warn, "limit_hit",
+                    ["value": .count(limit.value), "address": .text(remote)],
+                    "a connection to \(listener) was refused: its limit of \(limit.key) is reached"),
+                category: name, at: runtime.loop.wallClock)
         } catch {
             report(listener, error)
         }
@@ -139,6 +151,7 @@ extension Host {
     }
 
     func unlisten(_ listener: ListenerID) {
+        unlistenHTTP(listener)
         streams.listeners.removeValue(forKey: listener)?.close()
         streams.pausedListeners[listener] = nil
         if let path = streams.unixPaths.removeValue(forKey: listener) { runtime.unixPaths.remove(path) }
@@ -216,8 +229,7 @@ extension Host {
 extension Host: ConnectionOwner {
     private func add(_ stream: Stream, id: ConnectionID, remote: SocketAddress, isAccepted: Bool) -> Connection {
         if remote.ip.isLoopback, remote != .none, let tcp = stream as? TCP {
-            // The system's default may be paced (BBR), which slows loopback to a third (decision 9).
-            _ = runtime.limits.values.loopbackCongestionControl.first { tcp.setCongestionControl($0) }
+            setLoopbackCongestionControl(of: tcp.descriptor)
         }
         let connection = Connection(id, stream, remote: remote, owner: self)
         streams[id] = connection
@@ -277,6 +289,7 @@ extension Host: ConnectionOwner {
         // Those that got nothing come first in the next slice, or the same one would take every slice.
         let again = streams.waitingForRate
         streams.waitingForRate = again.filter { !served.contains($0.id) } + again.filter { served.contains($0.id) }
+        http.client?.resumeRates()
     }
 
     func closed(_ connection: Connection, _ reason: CloseReason) {

@@ -80,7 +80,7 @@ final class Network {
         _ = fcntl(ends[0], F_SETFL, O_NONBLOCK)
         let poll = try Poll(loop, descriptor: ends[0])
         member.poll = poll
-        poll.start(.readable) { [unowned self] in read(number) }
+        poll.start(.readable) { [unowned self] _ in read(number) }
     }
 
     // MARK: Reading logs

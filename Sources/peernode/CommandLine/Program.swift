@@ -29,7 +29,7 @@ enum Program {
 
     static let commands: [Subcommand] =
         [runCommand, checkConfigCommand, keygenCommand, idCommand] + operatorCommands + gossipCommands
-        + filesCommands + [testbedCommand, versionCommand]
+        + filesCommands + [replicateCommand, testbedCommand, versionCommand]
 
     static func run(_ words: [String]) -> ExitCode {
         let name = words.dropFirst().first ?? ""

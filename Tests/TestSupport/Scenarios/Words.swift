@@ -88,5 +88,6 @@ func folder(_ text: String) -> FileEntry {
 
 extension Scenario {
     /// Every effect and every input that can be had on loopback.
-    public static let all = life + listeners + streams + endings + datagrams + storage + transfers + rows + questions
+    public static let all =
+        life + listeners + streams + endings + datagrams + http + storage + transfers + rows + questions
 }

@@ -1,0 +1,91 @@
+internal import PeerCore
+
+// The files, for peers that ask over HTTP (BePeer section 5.2).
+extension BePeer {
+    mutating func requested(
+        _ exchange: ExchangeID, _ request: HTTPRequest, from source: SocketAddress, at now: Moment,
+        into effects: inout Effects
+    ) {
+        guard let components = Target.components(request.target) else {
+            return answer(exchange, 404, into: &effects)
+        }
+        heardOf(source.ip, at: now, into: &effects)
+        if components.first == Marker.name {
+            return extended(exchange, request, components, from: source, at: now, into: &effects)
+        }
+        guard request.method == .get || request.method == .head else {
+            return answer(exchange, 405, [HTTPField("Allow", "GET, HEAD")], into: &effects)
+        }
+        guard let (folder, path) = file(components), servesTo(source.ip, folder) else {
+            return answer(exchange, 404, into: &effects)
+        }
+        counters.requests += 1
+        switch folders[folder].phase {
+        case .recalling, .opening: return answer(exchange, 503, [HTTPField("Retry-After", "1")], into: &effects)
+        case .ready, .stopped: break
+        }
+        guard let record = folders[folder].index[path], record.isFile else {
+            return answer(exchange, 404, into: &effects)
+        }
+        serve(exchange, record, folder, request, into: &effects)
+    }
+
+    /// The file that the components of a target name; when there is one folder, its name may be left out.
+    private func file(_ components: [String]) -> (folder: Int, path: Path)? {
+        if let first = components.first, let folder = folder(named: first) {
+            if folders[folder].settings.isSingle {
+                return components.count == 1 ? (folder, Path(checked: first)) : nil
+            }
+            return path(components.dropFirst()).map { (folder, $0) }
+        }
+        guard folders.count == 1 else { return nil }
+        return path(components[...]).map { (0, $0) }
+    }
+
+    func path(_ components: ArraySlice<String>) -> Path? { try? Path(components.joined(separator: "/")) }
+
+    private mutating func serve(
+        _ exchange: ExchangeID, _ record: FileRecord, _ folder: Int, _ request: HTTPRequest,
+        into effects: inout Effects
+    ) {
+        let tag = "\"b-\(record.hash.hex)\""
+        let modified = record.modified.httpDate
+        var fields = [
+            HTTPField("Last-Modified", modified), HTTPField("ETag", tag), HTTPField("Accept-Ranges", "bytes"),
+            HTTPField("Content-Type", "application/octet-stream"), HTTPField("X-Content-Type-Options", "nosniff"),
+        ]
+        if configuration.extensions { fields.append(HTTPField("BePeer-Hash", "sha-256=\(record.hash.hex)")) }
+        if Conditions.isKnown(request.field("If-None-Match"), tag: tag) {
+            return answer(exchange, 304, fields, into: &effects)
+        }
+        let file = folders[folder].file(record.path)
+        let isPartAllowed = Conditions.allowsPart(request.field("If-Range"), tag: tag, modified: modified)
+        switch isPartAllowed ? Conditions.part(request.field("Range"), size: record.size) : .whole {
+        case .whole:
+            effects.append(
+                .respond(exchange, HTTPResponse(200, fields: fields, .file(file, offset: 0, count: record.size))))
+        case .range(let range):
+            fields.append(
+                HTTPField("Content-Range", "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(record.size)"))
+            let count = range.upperBound - range.lowerBound
+            let body = HTTPResponse.Body.file(file, offset: range.lowerBound, count: count)
+            effects.append(.respond(exchange, HTTPResponse(206, fields: fields, body)))
+        case .unsatisfiable:
+            answer(exchange, 416, [HTTPField("Content-Range", "bytes */\(record.size)")], into: &effects)
+        }
+    }
+
+    func answer(
+        _ exchange: ExchangeID, _ status: Int, _ fields: [HTTPField] = [], into effects: inout Effects
+    ) {
+        effects.append(.respond(exchange, HTTPResponse(status, fields: fields)))
+    }
+}
+
+extension HTTPRequest {
+    /// The value of the first field of that name, whatever the case of its letters.
+    func field(_ name: String) -> String? {
+        let wanted = name.lowercased()
+        return fields.first { $0.name.lowercased() == wanted }?.value
+    }
+}

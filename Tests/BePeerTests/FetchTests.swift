@@ -1,0 +1,230 @@
+import PeerCore
+import PeerCrypto
+import TestSupport
+import Testing
+
+@testable import BePeer
+
+/// Files come from peers (BePeer section 5.3).
+struct FetchTests {
+    private let peer = "127.0.0.2"
+    private let target = "/00-MainDocuments/File1"
+
+    private func vector(_ name: String) throws -> Vector {
+        try #require(try vectors("fetch").first { try $0.text("name") == name }, "\(name)")
+    }
+
+    /// A core that has asked `peer` and hears of these files.
+    private func joining(
+        _ names: [String], _ files: [String: String] = [:], _ change: (inout CoreStage) -> Void
+    ) -> (stage: CoreStage, connection: ConnectionID, effects: [Effect]) {
+        var stage = CoreStage.ready(files, peers: [peer])
+        change(&stage)
+        let (connection, effects) = stage.join(peer, names)
+        return (stage, connection, effects)
+    }
+
+    @Test func `redirect: never to another computer`() throws {
+        #expect(try vector("redirect").value("given").text("response").contains("302"))
+        var (stage, _, effects) = joining(["File1"]) {
+            $0.serve(target, "", at: peer, status: 302, [HTTPField("Location", "http://203.0.113.9/x")])
+        }
+        effects += stage.wait(.seconds(75))
+        #expect(effects.logged("fetch_failed").map { $0.string("why") } == ["redirect"])
+        #expect(stage.asked.allSatisfy { $0.server.ip == IPAddress(peer) } && effects.sent.isEmpty)
+    }
+
+    @Test func `404 first file: the layout of a server that was started in the folder`() throws {
+        _ = try vector("404 first file")
+        let (stage, connection, effects) = joining(["File1", "sub/File 2"]) {
+            $0.serve("/File1", "one", at: peer)
+            $0.serve("/sub/File%202", "two", at: peer)
+        }
+        #expect(effects.sent(on: connection) == stage.report(["File1", "sub/File 2"], port: 7010))
+        #expect(stage.asked.filter { $0.line == "HEAD \(target)" }.count == 1, "once per peer")
+    }
+
+    /// A large file of an old peer, of which a part has come.
+    private func resuming(
+        _ answer: (CoreStage) -> HTTPAnswer
+    ) throws -> (stage: CoreStage, fields: [HTTPField], effects: [Effect]) {
+        var (stage, _, _) = joining(["File1"]) {
+            $0.core.configuration.smallFileBytes = 10
+            $0.isAnswering = true
+            $0.answers["GET \(peer)\(target)"] = HTTPAnswer(500, fields: [])
+            $0.answers["HEAD \(peer)\(target)"] = HTTPAnswer(
+                200, fields: [HTTPField("Content-Length", "1000"), HTTPField("ETag", "\"a\"")])
+        }
+        // The first try is too large for memory and cut short.
+        let want = try #require(stage.core.wants.keys.first)
+        stage.core.wants[want]?.way = .head
+        stage.wait(.seconds(2))
+        let part = try #require(stage.core.wants[want]?.part)
+        stage.files[part.description] = CoreStage.Content(
+            octets: Bytes([UInt8](repeating: 1, count: 400)), modified: stage.now.wallClock, stamp: 77)
+        stage.answers["GET \(peer)\(target)"] = answer(stage)
+        let effects = stage.wait(.seconds(11))
+        let last = try #require(stage.asked.last { $0.line == "GET \(target)" })
+        return (stage, last.fields, effects)
+    }
+
+    @Test func `resume 206: only what is missing is asked for`() throws {
+        let given = try vector("resume 206").value("given")
+        #expect(try given.number("have") == 400)
+        let (stage, fields, _) = try resuming { _ in
+            HTTPAnswer(
+                206, fields: [HTTPField("Content-Range", "bytes 400-999/1000"), HTTPField("ETag", "\"a\"")],
+                body: Bytes([UInt8](repeating: 2, count: 600)), octets: 600)
+        }
+        let sent = fields.map { "\($0.name): \($0.value)" }.joined(separator: " and ")
+        #expect(sent == (try vector("resume 206").value("expect").text("sent")))
+        #expect(stage.files["File1"]?.octets.count == 1000)
+    }
+
+    @Test func `resume ignored: a server without ranges sends all of it`() throws {
+        _ = try vector("resume ignored")
+        let (stage, _, _) = try resuming { _ in
+            HTTPAnswer(
+                200, fields: [HTTPField("Content-Length", "1000")], body: Bytes([UInt8](repeating: 3, count: 1000)),
+                octets: 1000)
+        }
+        #expect(stage.files["File1"]?.octets == Bytes([UInt8](repeating: 3, count: 1000)))
+    }
+
+    @Test func `disk full: postponed, and the folder is served on`() throws {
+        _ = try vector("disk full")
+        var (stage, _, effects) = joining(["File1"], ["old": "x"]) {
+            $0.serve(target, String(repeating: "x", count: 300), at: peer)
+            $0.core.configuration.smallFileBytes = 100
+            $0.core.configuration.minFreeBytes = 1 << 41
+        }
+        effects += stage.wait(.seconds(75))
+        #expect(effects.logged("fetch_failed").map { $0.string("why") } == ["disk_full"])
+        #expect(stage.files["File1"] == nil && stage.request(.get, "/00-MainDocuments/old")?.status == 200)
+    }
+
+    @Test func `same content offered: nothing is written and nobody else hears of it`() throws {
+        _ = try scenario("same content offered")
+        let (stage, connection, effects) = joining(["File1"], ["File1": "one\n"]) {
+            $0.serve(target, "one\n", at: peer)
+        }
+        #expect(effects.sent(on: connection) == stage.report(["File1"], port: 7010))
+        #expect(!effects.contains { if case .store(_, .install) = $0 { true } else { false } })
+        #expect(stage.asked.count { $0.line.hasSuffix("File1") } == 1)
+    }
+
+    @Test func `a file that cannot be had is tried again after 1, 10 and 60 seconds`() throws {
+        var (stage, connection, _) = joining(["File1", "File2"]) {
+            $0.answers["HEAD \(peer)\(target)"] = HTTPAnswer(503, fields: [])
+            $0.serve("/00-MainDocuments/File2", "two", at: peer)
+        }
+        #expect(stage.wait(.seconds(70)).sent.isEmpty)
+        let effects = stage.wait(.seconds(3))
+        #expect(stage.asked.count { $0.line == "HEAD \(target)" } == 4)
+        #expect(effects.sent(on: connection) == stage.report(["File2"], port: 7010))
+    }
+}
+
+/// With peers that tell versions and hashes (BePeer section 8).
+struct ExtendedFetchTests {
+    private let peer = "127.0.0.2"
+
+    /// A peer that speaks the extension and has these files.
+    private func extend(
+        _ stage: inout CoreStage, _ files: [(name: String, text: String)], since: Int = 0, wrong: Bool = false
+    ) throws {
+        stage.serve(
+            "/.bepeer/1/hello", "{\"bepeer\":1,\"node\":\"00000000000000bb\",\"messagePort\":7009}", at: peer)
+        var text: [UInt8] = []
+        ManifestLine.head(folder: CoreStage.folder, node: 0xbb, sequence: UInt64(since + files.count)).write(to: &text)
+        for (index, file) in files.enumerated() {
+            let content = Bytes(utf8: file.text)
+            var entry = RemoteFile(path: try Path(file.name))
+            entry.size = UInt64(content.count)
+            entry.hash = wrong ? .zero : Bytes32(digest(content, .sha256))
+            entry.modified = WallClock(seconds: 1_794_500_000)
+            entry.version = VersionVector([(node: UInt64(0xbb), count: UInt64(since + index + 1))])
+            entry.sequence = UInt64(since + index + 1)
+            ManifestLine.file(entry).write(to: &text)
+            stage.serve("/\(CoreStage.folder)/\(file.name)", file.text, at: peer, hash: true)
+        }
+        ManifestLine.tail(count: files.count, sequence: UInt64(since + files.count)).write(to: &text)
+        let query = since > 0 ? "?since=\(since)" : ""
+        stage.serve(
+            "/.bepeer/1/f/\(CoreStage.folder)/manifest\(query)", String(decoding: text, as: UTF8.self), at: peer)
+    }
+
+    @Test func `a joiner reads the manifest, and keeps times and versions`() throws {
+        var stage = CoreStage.ready(peers: [peer])
+        try extend(&stage, [("File1", "one"), ("File2", "two")])
+        let (connection, effects) = stage.join(peer, ["File1", "File2"])
+        #expect(effects.sent(on: connection) == stage.report(["File1", "File2"], port: 7010))
+        #expect(stage.files["File2"]?.modified == WallClock(seconds: 1_794_500_000))
+        let record = try #require(stage.core.folders[0].index[try Path("File1")])
+        #expect(record.version == VersionVector([(node: UInt64(0xbb), count: UInt64(1))]))
+        #expect(
+            stage.asked.map(\.line).prefix(2) == ["GET /.bepeer/1/hello", "GET /.bepeer/1/f/00-MainDocuments/manifest"])
+    }
+
+    @Test func `hash differs: thrown away, retried, then failed`() throws {
+        let all = try vectors("fetch")
+        #expect(try all.contains { try $0.text("name") == "hash differs" })
+        var stage = CoreStage.ready(peers: [peer])
+        try extend(&stage, [("File1", "one")], wrong: true)
+        _ = stage.join(peer, ["File1"])
+        let effects = stage.wait(.seconds(75))
+        #expect(effects.logged("fetch_failed").map { $0.string("why") } == ["hash"])
+        #expect(stage.files["File1"] == nil && effects.sent.isEmpty)
+        #expect(stage.asked.count { $0.line.hasSuffix("File1") } == 4)
+    }
+
+    @Test func `content that is here already is copied, not fetched`() throws {
+        var stage = CoreStage.ready(["old name": "content"], peers: [peer])
+        try extend(&stage, [("new name", "content")])
+        let (_, effects) = stage.join(peer, ["new name"])
+        #expect(stage.files["new name"]?.octets == Bytes(utf8: "content"))
+        #expect(!stage.asked.contains { $0.line.contains("new") } && effects.logged("report_out").count == 1)
+    }
+
+    @Test func `killed in the middle: a part that is there is gone on with after a start`() throws {
+        _ = try scenario("killed in the middle")
+        let text = String(repeating: "a", count: 400) + String(repeating: "b", count: 600)
+        let hash = Bytes32(digest(Bytes(utf8: text), .sha256))
+        var stage = CoreStage.ready([Marker.part(hash).description: String(text.prefix(400))], peers: [peer]) {
+            $0.smallFileBytes = 10
+        }
+        try extend(&stage, [("File1", text)])
+        stage.answers["GET \(peer)/00-MainDocuments/File1"] = HTTPAnswer(
+            206, fields: [HTTPField("Content-Range", "bytes 400-999/1000")],
+            body: Bytes(utf8: String(text.suffix(600))),
+            octets: 600)
+        let (connection, effects) = stage.join(peer, ["File1"])
+        #expect(effects.sent(on: connection) == stage.report(["File1"], port: 7010))
+        let fields = stage.asked.last { $0.line.hasSuffix("File1") }?.fields
+        #expect(fields == [HTTPField("Range", "bytes=400-"), HTTPField("If-Range", "\"b-\(hash.hex)\"")])
+        #expect(stage.files["File1"]?.octets == Bytes(utf8: text) && stage.files[Marker.part(hash).description] == nil)
+    }
+
+    @Test func `a name that was told of before is asked for only whether it is the same`() throws {
+        var stage = CoreStage.ready(peers: [peer])
+        try extend(&stage, [("File1", "one")])
+        let (connection, _) = stage.join(peer, ["File1"])
+        stage.hear(stage.confirmation(["File1"]), on: connection)
+        try extend(&stage, [], since: 1)
+        let effects = stage.hear(stage.offer(["File1"]), on: connection)
+        #expect(effects.sent(on: connection) == stage.report(["File1"], port: 7010))
+        #expect(stage.asked.last?.line == "HEAD /00-MainDocuments/File1")
+    }
+
+    @Test func `an edit meanwhile is not lost`() throws {
+        var stage = CoreStage.ready(["File1": "ours"], peers: [peer])
+        try extend(&stage, [("File1", "theirs")])
+        // Written in the moment before theirs is put into its place.
+        stage.put("File1", "ours, again", at: WallClock(seconds: 1_795_000_000))
+        _ = stage.join(peer, ["File1"])
+        stage.wait(.seconds(5))
+        #expect(stage.files["File1"]?.octets == Bytes(utf8: "ours, again"))
+        let copies = stage.files.keys.filter { $0.contains("sync-conflict") }
+        #expect(copies.isEmpty, "ours is the later one, so the peer keeps its own beside it")
+    }
+}

@@ -1,0 +1,53 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// BePeer against programs that are not of our making, and real nodes among themselves. What each case does is told in
+/// `Peers/bepeer_*.py`; `bepeer_check.py --list` names them all.
+@Suite(.fewAtOnce, .enabled(if: Python.isThere)) struct BePeerTests {
+    @Test(arguments: ["old-joiner", "old-owner", "old-line", "old-deletes"])
+    func `a peer of four messages and a stock HTTP server joins, is joined, and is kept equal`(_ name: String)
+        async throws
+    {
+        try await Python.replicationCase(name)
+    }
+
+    @Test(arguments: [
+        "owner", "joiner", "commands", "bare-request", "unknown-folder", "empty-folder", "wrong-content",
+        "partial-report", "update", "one-outstanding", "same-content", "manual", "receive-only", "send-only",
+        "not-replicated", "odd-names", "restarts", "disk-full",
+    ])
+    func `messages are as the text has them`(_ name: String) async throws {
+        try await Python.replicationCase(name)
+    }
+
+    @Test(arguments: [
+        "http-vectors", "range-vectors", "target-vectors", "private-files", "file-headers", "conditions",
+        "connections", "changing-files", "layouts", "admission", "extension-answers",
+    ])
+    func `the file server serves the files of the index, and nothing else`(_ name: String) async throws {
+        try await Python.replicationCase(name)
+    }
+
+    @Test(arguments: [
+        "only-the-source", "parse-vectors", "cut-lists", "octet-by-octet", "unsolicited-offer", "unsolicited-report",
+        "unsolicited-confirmation", "trust-per-folder", "links-inside", "poisoned", "two-on-one-folder", "no-words",
+    ])
+    func `what nobody asked for costs the one who sends it`(_ name: String) async throws {
+        try await Python.replicationCase(name)
+    }
+
+    @Test(arguments: [
+        "two-nodes", "no-loop", "concurrent-edit", "conflict-of-copy", "edit-beats-delete", "trash", "empty-folders",
+        "executable", "unmounted", "mass-delete", "line",
+    ])
+    func `nodes end up with equal folders, and nothing is lost`(_ name: String) async throws {
+        try await Python.replicationCase(name)
+    }
+
+    @Test(arguments: ["random-mesh", "random-line"])
+    func `whatever is done at several nodes, the folders are equal in the end`(_ name: String) async throws {
+        // As many operations as a minute takes; more of them by hand.
+        try await Python.replicationCase(name, within: .seconds(420))
+    }
+}
