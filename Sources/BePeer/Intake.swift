@@ -28,6 +28,8 @@ struct Intake {
     var deletions: [RemoteFile] = []
     /// Wants that have not ended.
     var running = 0
+    /// Octets that have come over the network.
+    var fetchedBytes: UInt64 = 0
     var held: [Path] = []
     var changed: [Int] = []
     var behind: [Int] = []
@@ -248,7 +250,7 @@ extension BePeer {
             intake.doneFiles > 0 ? .info : .debug, "fetch_done",
             [
                 "folder": .string(folders[tie.folder].name), "peer": .text(tie.ip),
-                "files": .count(intake.doneFiles), "bytes": .count(intake.doneBytes),
+                "files": .count(intake.doneFiles), "bytes": .count(intake.fetchedBytes),
                 "failed": .count(intake.failures),
                 "ms": .count((now.instant - intake.began).nanoseconds / 1_000_000),
             ])

@@ -68,6 +68,10 @@ enum Errand {
     case want(UInt64)
     case part(UInt64)
     case partDigest(UInt64)
+    case blocks(UInt64)
+    case blockList(UInt64)
+    case blocksHere(UInt64, UInt64)
+    case segment(UInt64)
     case folderMade(UInt64)
     case install(Int, [(want: UInt64, installation: Installation)])
     case report(Tie, [Path], unsure: [Path])
@@ -87,7 +91,7 @@ enum Errand {
     /// Whether a server answers.
     var isFetch: Bool {
         switch self {
-        case .hello, .manifest, .want, .verify: true
+        case .hello, .manifest, .want, .blockList, .verify: true
         default: false
         }
     }
@@ -110,6 +114,9 @@ extension BePeer {
         case .space(let tie): measured(tie, result, at: now, into: &effects)
         case .part(let id): partInspected(id, result, at: now, into: &effects)
         case .partDigest(let id): partDigested(id, result, at: now, into: &effects)
+        case .blocks(let id): partRemoved(id, into: &effects)
+        case .blocksHere(let id, let size): blocksHere(id, size, result, at: now, into: &effects)
+        case .segment(let id): segmentCopied(id, result, at: now, into: &effects)
         case .folderMade(let id): folderMade(id, result, at: now, into: &effects)
         case .install(let folder, let batch): installed(folder, batch, result, at: now, into: &effects)
         case .report(let tie, let names, let unsure):
@@ -120,7 +127,7 @@ extension BePeer {
         case .parts(let folder): partsFound(folder, result, at: now, into: &effects)
         case .trash(let folder): trashFound(folder, result, at: now, into: &effects)
         case .trashed(let folder, let place): trashListed(folder, place, result, into: &effects)
-        case .hello, .manifest, .want, .verify, .nothing: break
+        case .hello, .manifest, .want, .blockList, .verify, .nothing: break
         }
     }
 
@@ -143,6 +150,16 @@ extension BePeer {
             guard !life.isStopping else { return }
             toPump.insert(want.tie)
             contentFetched(id, result, at: now, into: &effects)
+        case .blockList(let id), .segment(let id):
+            guard let want = wants[id] else { return }
+            free(want.server.ip)
+            guard !life.isStopping else { return }
+            count(result.octets, want)
+            if case .segment = errand {
+                segmentCame(id, result, at: now, into: &effects)
+            } else {
+                blockListCame(id, result, at: now, into: &effects)
+            }
         case .verify(let tie, let index):
             free(tie.ip)
             guard !life.isStopping else { return }

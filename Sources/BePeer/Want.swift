@@ -35,6 +35,9 @@ struct Want {
     /// How often its place was found changed.
     var rounds = 0
     var copies = true
+    /// The blocks of the new version, and what of them is here.
+    var theirs: [Bytes] = []
+    var plan: BlockPlan?
     var part: RelativePath?
     var have: UInt64 = 0
     var size: UInt64
@@ -133,8 +136,15 @@ extension BePeer {
             wants[id]?.way = .part
             let part = Marker.part(hash)
             wants[id]?.part = part
+            if hasOlder(want) { return beginBlocks(id, into: &effects) }
             errands[effects.store(.inspect(folders[folder].file(part)))] = .part(id)
         }
+    }
+
+    /// Octets that have come over the network.
+    mutating func count(_ octets: UInt64, _ want: Want) {
+        counters.bytesFetched &+= octets
+        self[want.tie]?.intake?.fetchedBytes &+= octets
     }
 
     /// Whether the disk, and the quota, take so much more.

@@ -78,7 +78,7 @@ extension BePeer {
         _ id: UInt64, _ result: Result<HTTPAnswer, HTTPFailure>, at now: Moment, into effects: inout Effects
     ) {
         guard let want = wants[id] else { return }
-        counters.bytesFetched &+= result.octets
+        count(result.octets, want)
         switch result {
         case .failure(.tooLarge) where want.way == .memory && want.remote.hash == nil:
             // More than memory is for: its head tells how to keep a part of it.

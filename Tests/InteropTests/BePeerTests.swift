@@ -39,7 +39,7 @@ import Testing
 
     @Test(arguments: [
         "two-nodes", "no-loop", "concurrent-edit", "conflict-of-copy", "edit-beats-delete", "trash", "empty-folders",
-        "executable", "unmounted", "mass-delete", "line",
+        "executable", "unmounted", "mass-delete", "line", "rename", "blocks",
     ])
     func `nodes end up with equal folders, and nothing is lost`(_ name: String) async throws {
         try await Python.replicationCase(name)

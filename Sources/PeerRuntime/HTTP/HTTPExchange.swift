@@ -138,6 +138,9 @@ internal import UV
             self.stream = stream
             unsafe send(response, stream.makeResponse())
         case .file(let name, let offset, let count):
+            if let source = SendingFile.remembered(name, offset: offset, count: count, in: host.files.folders) {
+                return opened(source, response, offset, count)
+            }
             host.runtime.loop.work({ [folders = host.files.folders] in
                 Result { () throws(SystemError) in try SendingFile(name, offset: offset, count: count, in: folders) }
             }) { [self] in opened($0, response, offset, count) }
