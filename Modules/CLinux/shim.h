@@ -30,7 +30,13 @@ static inline int peernode_open_remembered(int folder, const char *path, int fla
     return (int)syscall(openat2, folder, path, &how, sizeof how);
 }
 
-// From <sys/socket.h>, whose constants seem to come from one module or another: do not wait, and raise no signal.
+// From <sys/socket.h>, whose constants seem to come from one module or another, and in an optimised build from none.
+#if defined(__mips__)
+#error "The kinds of sockets have other values on this processor."
+#endif
+static const int peernode_socket_stream = 1, peernode_socket_datagram = 2;
+static const int peernode_socket_close_on_exec = 02000000, peernode_socket_nonblocking = 04000;
+static const int peernode_shut_writing = 1, peernode_shut_both = 2;
 static const int peernode_dont_wait = 0x40, peernode_no_signal = 0x4000;
 
 // From <sys/stat.h>: leave this time as it is.

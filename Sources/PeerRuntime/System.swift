@@ -47,7 +47,7 @@ func removeDeadSocket(_ path: String) {
     // A file of another kind is none of ours to remove, and refuses connections too.
     var status = stat()
     guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
-    let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+    let kind = peernode_socket_stream | peernode_socket_close_on_exec | peernode_socket_nonblocking
     guard path.utf8.count <= 107, case let descriptor = socket(AF_UNIX, kind, 0), descriptor >= 0 else { return }
     defer { close(descriptor) }
     let isDead = unsafe withUnixAddress(Array(path.utf8)) {
@@ -80,7 +80,7 @@ public final class ServiceNotifier {
     /// Sends lines such as `READY=1`. What a manager does not take at once is lost: it must not hold up the node.
     public func send(_ text: String) {
         guard let path, (2...107).contains(path.utf8.count) else { return }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let descriptor = socket(AF_UNIX, peernode_socket_datagram | peernode_socket_close_on_exec, 0)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
         // A name that begins with @ is an abstract one, whose first octet is zero.

@@ -1,4 +1,5 @@
 internal import CCurl
+internal import CLinux
 internal import Glibc
 internal import PeerCore
 internal import UV
@@ -187,7 +188,7 @@ internal import UV
         guard host.runtime.limits.hasRoom else { return peernode_curl_no_socket }
         // A fetch that finds no connection dials at once: the pace of dials is for peers that we look for.
         _ = host.runtime.limits.takeDial()
-        let descriptor = socket(address.family, address.socktype | Int32(SOCK_CLOEXEC.rawValue), address.protocol)
+        let descriptor = socket(address.family, address.socktype | peernode_socket_close_on_exec, address.protocol)
         guard descriptor >= 0 else { return peernode_curl_no_socket }
         if ip.isLoopback { host.setLoopbackCongestionControl(of: descriptor) }
         sockets[descriptor] = ip

@@ -96,7 +96,7 @@ internal import UV
     func end() {
         measure()
         isEnding = true
-        shutdown(descriptor, Int32(SHUT_RDWR))
+        shutdown(descriptor, peernode_shut_both)
         exchange?.abandon()
     }
 
@@ -125,7 +125,7 @@ internal import UV
             let answer = Array("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".utf8)
             unsafe send(descriptor, answer, answer.count, peernode_no_signal | peernode_dont_wait)
         }
-        shutdown(descriptor, Int32(SHUT_WR))
+        shutdown(descriptor, peernode_shut_writing)
         server.host.linger(descriptor)
     }
 }
