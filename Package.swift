@@ -51,8 +51,9 @@ let package = Package(
         library("CSQLite", "sqlite3", apt: "libsqlite3-dev"),
         library("CCrypto", "libcrypto", apt: "libssl-dev"),
         library("CMicrohttpd", "libmicrohttpd", apt: "libmicrohttpd-dev"),
-        library("CCurl", "libcurl", apt: "libcurl4-openssl-dev"),
         library("CEdit", "libedit", apt: "libedit-dev"),
+        // Loaded when it is needed first, so that nothing is linked.
+        .systemLibrary(name: "CCurl", path: "Modules/CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         // Declarations of the C library alone: nothing to install.
         .systemLibrary(name: "CLinux", path: "Modules/CLinux"),
 

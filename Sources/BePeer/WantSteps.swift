@@ -259,6 +259,7 @@ extension HTTPFailure {
         case .malformed: "malformed"
         case .file(let error): error.description
         case .cancelled: "cancelled"
+        case .missing(let library): "this machine has no \(library)"
         }
     }
 }

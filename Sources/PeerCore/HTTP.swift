@@ -212,4 +212,6 @@ public enum HTTPFailure: Error, Hashable, Sendable {
     case file(SystemError)
     /// The core gave it up, or the node stops.
     case cancelled
+    /// The library that fetches, of this name, is not on this machine.
+    case missing(String)
 }

@@ -74,6 +74,7 @@ extension HTTPFailure: Traceable {
         case .malformed: hash.add(5)
         case .file(let error): hash.add(case: 6, error)
         case .cancelled: hash.add(7)
+        case .missing(let library): hash.add(case: 8, library)
         }
     }
 }

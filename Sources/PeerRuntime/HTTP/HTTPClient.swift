@@ -28,12 +28,12 @@ internal import UV
     /// Connections that wait for a next fetch, to all servers together.
     private static let kept = 64
 
-    init(_ host: Host) {
+    /// Nothing when libcurl is not on this machine.
+    init?(_ host: Host) {
+        guard curlIsReady, let multi = unsafe peernode_curl_multi_init() else { return nil }
         self.host = host
         loop = host.runtime.loop
         timer = Timer(loop)
-        _ = curlIsReady
-        guard let multi = unsafe curl_multi_init() else { preconditionFailure("libcurl has no memory") }
         unsafe self.multi = unsafe multi
         unsafe peernode_curl_multi_set_number(multi, CURLMOPT_MAXCONNECTS, Self.kept)
         unsafe peernode_curl_multi_set_number(multi, CURLMOPT_MAX_HOST_CONNECTIONS, Self.perServer)
@@ -59,7 +59,7 @@ internal import UV
     }
 
     private func begin(_ transfer: HTTPTransfer) {
-        guard let easy = unsafe spare.popLast() ?? curl_easy_init() else {
+        guard let easy = unsafe spare.popLast() ?? peernode_curl_easy_init() else {
             return transfer.ended(.failure(.connection(.systemError)))
         }
         guard unsafe transfer.prepare(easy) else {
@@ -68,12 +68,12 @@ internal import UV
         }
         active[transfer.fetch.server, default: 0] += 1
         unsafe running[easy] = transfer
-        unsafe curl_multi_add_handle(multi, easy)
+        unsafe peernode_curl_multi_add(multi, easy)
     }
 
     private func recycle(_ easy: UnsafeMutableRawPointer) {
-        guard unsafe spare.count < Self.perServer else { return unsafe curl_easy_cleanup(easy) }
-        unsafe curl_easy_reset(easy)
+        guard unsafe spare.count < Self.perServer else { return unsafe peernode_curl_easy_cleanup(easy) }
+        unsafe peernode_curl_easy_reset(easy)
         unsafe spare.append(easy)
     }
 
@@ -95,7 +95,7 @@ internal import UV
 
     /// libcurl has done with a fetch; its connection may serve the next one.
     private func release(_ easy: UnsafeMutableRawPointer, _ transfer: HTTPTransfer) {
-        unsafe curl_multi_remove_handle(multi, easy)
+        unsafe peernode_curl_multi_remove(multi, easy)
         unsafe running[easy] = nil
         transfer.release()
         unsafe recycle(easy)
@@ -136,12 +136,12 @@ internal import UV
     func close() {
         for transfer in transfers.values { transfer.abandon() }
         while let (easy, transfer) = unsafe running.popFirst() {
-            unsafe curl_multi_remove_handle(multi, easy)
-            unsafe curl_easy_cleanup(easy)
+            unsafe peernode_curl_multi_remove(multi, easy)
+            unsafe peernode_curl_easy_cleanup(easy)
             transfer.release()
         }
-        while let easy = unsafe spare.popLast() { unsafe curl_easy_cleanup(easy) }
-        unsafe curl_multi_cleanup(multi)
+        while let easy = unsafe spare.popLast() { unsafe peernode_curl_easy_cleanup(easy) }
+        unsafe peernode_curl_multi_cleanup(multi)
         for poll in polls.values { poll.close() }
         timer.close()
         (transfers, polls, waiting) = ([:], [:], [:])
@@ -150,8 +150,7 @@ internal import UV
     // MARK: What libcurl does
 
     private func act(on socket: Int32, _ events: Int32) {
-        var count: Int32 = 0
-        unsafe curl_multi_socket_action(multi, socket, events, &count)
+        unsafe peernode_curl_multi_act(multi, socket, events)
         var code = CURLE_OK
         while !host.isClosing, let easy = unsafe peernode_curl_multi_ended(multi, &code) {
             guard let transfer = unsafe running[easy] else { continue }
@@ -206,8 +205,8 @@ internal import UV
     }
 }
 
-/// libcurl's own state of the process, made once, before any thread could be in it.
-private let curlIsReady: Bool = curl_global_init(Int(CURL_GLOBAL_NOTHING)) == CURLE_OK
+/// libcurl is loaded by the first fetch of the process; all calls into it are made on the loop's thread.
+private let curlIsReady: Bool = peernode_curl_load()
 
 private let watchSocket: curl_socket_callback = { _, socket, what, context, _ in
     if let context = unsafe context {

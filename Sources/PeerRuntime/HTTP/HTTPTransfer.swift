@@ -103,14 +103,14 @@ internal import UV
         if !fetch.fields.contains(where: { $0.isNamed("content-type") }) { lines.append("Content-Type:") }
         lines += fetch.fields.map { $0.value.isEmpty ? "\($0.name);" : "\($0.name): \($0.value)" }
         for line in lines {
-            unsafe list = curl_slist_append(list, line)
+            unsafe list = peernode_curl_list_append(list, line)
         }
         unsafe peernode_curl_set_list(easy, CURLOPT_HTTPHEADER, list)
     }
 
     /// libcurl has the fetch no more.
     func release() {
-        unsafe curl_slist_free_all(list)
+        unsafe peernode_curl_list_free(list)
         unsafe (easy, list) = (nil, nil)
     }
 
@@ -202,7 +202,7 @@ internal import UV
         guard isPausing, !isPaused, let easy = unsafe easy else { return }
         isPausing = false
         // This may hand over at once what waited.
-        unsafe curl_easy_pause(easy, CURLPAUSE_CONT)
+        unsafe peernode_curl_easy_pause(easy, CURLPAUSE_CONT)
     }
 
     /// The next slice of a limited rate has begun.

@@ -103,7 +103,9 @@ extension Host {
         if runtime.isBanned(fetch.server.ip) {
             return deliver(.fetched(request, .failure(.connection(.banned))))
         }
-        let client = http.client ?? HTTPClient(self)
+        guard let client = http.client ?? HTTPClient(self) else {
+            return deliver(.fetched(request, .failure(.missing("libcurl.so.4"))))
+        }
         http.client = client
         client.start(request, fetch)
     }
