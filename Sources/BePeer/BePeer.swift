@@ -76,7 +76,9 @@ public struct BePeer: PeerProtocol {
         case .requested(let exchange, let request, _, let source):
             requested(exchange, request, from: source, at: now, into: &effects)
         case .command(let id, let command): carryOut(command, id, at: now, into: &effects)
-        case .cancelled(let id): watchers[id] = nil
+        case .cancelled(let id):
+            watchers[id] = nil
+            life.early.removeAll { $0.id == id }
         default: handleLife(input, at: now, into: &effects)
         }
         while !toPump.isEmpty {

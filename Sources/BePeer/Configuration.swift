@@ -214,8 +214,8 @@ extension BePeer.Configuration {
         count("messageLineBytes", 4096, 64...65_536, "Octets of a line of a message."),
         count("maxNames", 1_000_000, 1...10_000_000, "Names in a message."),
         count("messageBytes", 67_108_864, 1024...1_073_741_824, "Octets of a message."),
-        count("httpConnections", 64, 1...100_000, "Connections to the file server."),
-        count("httpConnectionsPerAddress", 16, 1...100_000, "Those of one address."),
+        count("httpConnections", 512, 1...100_000, "Connections to the file server."),
+        count("httpConnectionsPerAddress", 128, 1...100_000, "Those of one address."),
     ]
 
     private static func bytes(_ key: String, _ standard: Int64, _ summary: String) -> Setting {

@@ -42,7 +42,7 @@ extension BePeer {
         }
         var record: Record = ["bepeer": 1, "node": .string(NodeNumber.text(node))]
         if let port = life.messagePort { record["messagePort"] = .count(port) }
-        record["features"] = ["manifest", "hash", "blocks", "proof", "handle"]
+        record["features"] = ["manifest", "hash", "blocks", "proof", "sample", "handle"]
         json(exchange, 200, Bytes(utf8: record.json), into: &effects)
     }
 
@@ -88,16 +88,22 @@ extension BePeer {
             return answer(exchange, 400, into: &effects)
         }
         let file = folders[folder].file(record.path)
-        let source: DigestSource =
-            record.size == 0
-            ? .bytes(Bytes()) : .blocks(file, offset: 0, count: record.size, block: record.size)
-        errands[effects.store(.digest(source, .sha256, key: Bytes(nonce.array)))] = .answerProof(exchange)
+        var source = DigestSource.blocks(file, offset: 0, count: record.size, block: record.size)
+        if record.size == 0 { source = .bytes(Bytes()) }
+        let sample = Target.parameter("sample", of: request.target)
+        if let sample {
+            guard let count = Int(sample), (1...Sample.mostCount).contains(count) else {
+                return answer(exchange, 400, into: &effects)
+            }
+            source = Sample.source(file, size: record.size, nonce: nonce, count: count)
+        }
+        let request = effects.store(.digest(source, .sha256, key: Bytes(nonce.array)))
+        errands[request] = .answerProof(exchange, isSample: sample != nil)
     }
 
-    func proved(_ exchange: ExchangeID, _ result: StoreResult, into effects: inout Effects) {
-        guard case .digests(let digests) = result, let digest = digests.first else {
-            return answer(exchange, 404, into: &effects)
-        }
+    func proved(_ exchange: ExchangeID, isSample: Bool, _ result: StoreResult, into effects: inout Effects) {
+        guard case .digests(let digests) = result, let digest = isSample ? Sample.digest(digests) : digests.first
+        else { return answer(exchange, 404, into: &effects) }
         json(exchange, 200, Proof.write(digest), into: &effects)
     }
 

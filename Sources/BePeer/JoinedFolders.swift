@@ -33,9 +33,6 @@ extension BePeer {
         if let other = folders.first(where: { !$0.isLeft && $0.settings.path == path }) {
             return .failure(Refusal("\(path) is the place of \(other.name) already"))
         }
-        guard life.recalled.count == Rows.tables else {
-            return .failure(Refusal("the node has only just started; ask again"))
-        }
         let settings = FolderSettings(name: name, path: path, peers: [destination])
         let folder: Int
         if let left = folders.firstIndex(where: { $0.name.utf8.elementsEqual(name.utf8) }) {

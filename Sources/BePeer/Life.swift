@@ -8,6 +8,10 @@ struct Life {
     var httpPort: UInt16?
     var messagePort: UInt16?
     var recalled: Set<String> = []
+    /// What the operator has asked before the rows were there.
+    var early: [(id: CommandID, command: Command)] = []
+    /// Whether all rows are there.
+    var isComplete: Bool { recalled.count == Rows.tables }
     var isStopping = false
 }
 
@@ -54,6 +58,8 @@ extension BePeer {
         for id in watchers.keys.sorted(by: { $0.number < $1.number }) {
             effects.reply(id, [], .refused("the node stops"))
         }
+        for (id, _) in life.early { effects.reply(id, [], .refused("the node stops")) }
+        life.early = []
         watchers = [:]
         timers = Deadlines()
     }
@@ -111,8 +117,13 @@ extension BePeer {
             return effects.append(.recall(table: table, after: last.key, limit: Rows.page))
         }
         life.recalled.insert(table)
-        guard life.recalled.count == Rows.tables, folders.contains(where: { $0.phase == .recalling }) else { return }
-        for folder in folders.indices { open(folder, at: now, into: &effects) }
+        guard life.isComplete else { return }
+        for folder in folders.indices where folders[folder].phase == .recalling {
+            open(folder, at: now, into: &effects)
+        }
+        let early = life.early
+        life.early = []
+        for (id, command) in early { carryOut(command, id, at: now, into: &effects) }
     }
 
     private mutating func restoreFile(

@@ -31,6 +31,7 @@ extension BePeer {
     mutating func carryOut(_ command: Command, _ id: CommandID, at now: Moment, into effects: inout Effects) {
         let arguments = command.arguments
         guard !life.isStopping else { return effects.reply(id, [], .refused("the node stops")) }
+        guard life.isComplete else { return life.early.append((id, command)) }
         switch command.name {
         case "join": join(arguments, id, at: now, into: &effects)
         case "list": effects.reply(id, shown.map { row(of: $0) })

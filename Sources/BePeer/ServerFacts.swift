@@ -6,6 +6,8 @@ struct ServerFacts {
     /// Whether it speaks BePeer/1 (BePeer section 8); nil while it is being asked.
     var isExtended: Bool?
     var node: UInt64?
+    /// Whether it proves samples of large files.
+    var samples = false
     var messagePort: UInt16?
     var layout: Target.Layout?
     var checkedAt = Instant(nanoseconds: 0)
@@ -79,6 +81,7 @@ extension BePeer {
             {
                 facts.isExtended = true
                 facts.node = node
+                facts.samples = record.list("features")?.contains(.string("sample")) ?? false
                 facts.messagePort = record.int("messagePort").flatMap { UInt16(exactly: $0) }
             }
             servers[server] = facts

@@ -79,7 +79,7 @@ enum Errand {
     case verify(Tie, Int)
     case ownProof(Tie, Int, Bytes32)
     // What others asked.
-    case answerProof(ExchangeID)
+    case answerProof(ExchangeID, isSample: Bool)
     case answerBlocks(ExchangeID, UInt64)
     // Tidying up.
     case parts(Int)
@@ -122,7 +122,8 @@ extension BePeer {
         case .report(let tie, let names, let unsure):
             reportExamined(tie, names, unsure, result, at: now, into: &effects)
         case .ownProof(let tie, let index, let told): ownProof(index, tie, told, result, at: now, into: &effects)
-        case .answerProof(let exchange): proved(exchange, result, into: &effects)
+        case .answerProof(let exchange, let isSample):
+            proved(exchange, isSample: isSample, result, into: &effects)
         case .answerBlocks(let exchange, let size): blocksTold(exchange, size, result, into: &effects)
         case .parts(let folder): partsFound(folder, result, at: now, into: &effects)
         case .trash(let folder): trashFound(folder, result, at: now, into: &effects)

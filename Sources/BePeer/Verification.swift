@@ -9,6 +9,8 @@ struct Verification {
         let offered: Partner.Offered
         /// Proved by a keyed digest instead of being moved.
         var nonce: Bytes32?
+        /// The proof covers some blocks only.
+        var isSampled = false
         var attempts = 0
         var layout = Target.Layout.folder
         /// Only what the peer says of it is asked: it may have changed it meanwhile.
@@ -88,6 +90,8 @@ extension BePeer {
             where item.offered.size > configuration.proofFileBytes && isAsOffered(item, tie.folder) {
                 let nonce = random.nextBytes32()
                 self[tie]?.verification?.items[index].nonce = nonce
+                let isSampled = item.offered.size >= Sample.leastOctets && servers[server]?.samples ?? false
+                self[tie]?.verification?.items[index].isSampled = isSampled
             }
         }
         pump(tie, at: now, into: &effects)
@@ -123,8 +127,9 @@ extension BePeer {
                 .head, server, Target.path(name, item.path), into: .bytes(limit: 0), for: .verify(tie, index),
                 into: &effects)
         } else if let nonce = item.nonce {
+            let query = "nonce=\(nonce.hex)" + (item.isSampled ? "&sample=\(Sample.count)" : "")
             fetch(
-                .get, server, Target.extended(name, "proof", item.path, query: "nonce=\(nonce.hex)"),
+                .get, server, Target.extended(name, "proof", item.path, query: query),
                 into: .bytes(limit: Self.proofOctets), for: .verify(tie, index), into: &effects)
         } else {
             let layout = folders[tie.folder].settings.isSingle ? .bare : servers[server]?.layout ?? item.layout
@@ -263,7 +268,11 @@ extension BePeer {
             return readBack(index, tie, into: &effects)
         }
         let file = folders[tie.folder].file(item.path)
-        let source = DigestSource.blocks(file, offset: 0, count: item.offered.size, block: item.offered.size)
+        let size = item.offered.size
+        let source =
+            item.isSampled
+            ? Sample.source(file, size: size, nonce: nonce, count: Sample.count)
+            : .blocks(file, offset: 0, count: size, block: size)
         errands[effects.store(.digest(source, .sha256, key: Bytes(nonce.array)))] = .ownProof(tie, index, told)
     }
 
@@ -272,8 +281,8 @@ extension BePeer {
         into effects: inout Effects
     ) {
         guard let item = self[tie]?.verification?.items[index] else { return }
-        if case .digests(let digests) = result, let own = digests.first, own.count == 32,
-            isAsOffered(item, tie.folder)
+        if case .digests(let digests) = result, isAsOffered(item, tie.folder),
+            let own = item.isSampled ? Sample.digest(digests) : digests.first, own.count == 32
         {
             judge(index, tie, Bytes32(own) == told ? item.offered.hash : nil, at: now, into: &effects)
             pump(tie, at: now, into: &effects)

@@ -72,6 +72,9 @@ public enum DigestSource: Hashable, Sendable {
     case bytes(Bytes)
     /// `count` octets of a file from `offset`, a digest for each `block` octets (the last may be shorter).
     case blocks(FileName, offset: UInt64, count: UInt64, block: UInt64)
+    /// A digest for each piece of a file that begins at one of these offsets, in their order, and has `count` octets;
+    /// a piece that the end of the file cuts is shorter.
+    case pieces(FileName, at: [UInt64], count: UInt64)
 }
 
 /// A hash function; with a key it is HMAC, or BLAKE2b's own keyed form.

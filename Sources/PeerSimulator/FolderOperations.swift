@@ -40,6 +40,8 @@ extension Folder {
         case .freeSpace: return .space(free)
         case .digest(.blocks(let file, let offset, let count, let block), let algorithm, let key):
             return try digest(file.path, offset: offset, count: count, block: block, algorithm, key: key)
+        case .digest(.pieces(let file, let places, let count), let algorithm, let key):
+            return try digest(file.path, at: places, count: count, algorithm, key: key)
         case .digest(.bytes, _, _), .copyRange, .move, .sync, .watch, .unwatch:
             preconditionFailure("the machine's work: \(operation)")
         }
@@ -122,6 +124,19 @@ extension Folder {
         let starts = stride(from: 0, to: octets.count, by: size)
         let blocks = starts.map { octets.slice($0..<min(octets.count, $0 + min(size, octets.count))) }
         return .digests(blocks.map { PeerCrypto.digest($0, algorithm, key: key) })
+    }
+
+    private func digest(
+        _ path: RelativePath, at places: [UInt64], count: UInt64, _ algorithm: DigestAlgorithm, key: Bytes?
+    ) throws(SystemError) -> StoreResult {
+        let size = UInt64(try octets(path).count)
+        var digests: [Bytes] = []
+        for place in places {
+            guard place < size else { throw .endOfFile }
+            let octets = Bytes(try range(path, offset: place, count: min(count, size - place)))
+            digests.append(PeerCrypto.digest(octets, algorithm, key: key))
+        }
+        return .digests(digests)
     }
 
     /// Gives a file or folder another place, in the same folder or another one.

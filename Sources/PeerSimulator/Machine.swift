@@ -152,7 +152,7 @@ extension StoreOperation {
         switch self {
         case .inspect(let file), .readAt(let file, _, _), .writeAt(let file, _, _), .allocate(let file, _),
             .truncate(let file, _), .save(let file, _), .remove(let file), .setTimes(let file, _),
-            .digest(.blocks(let file, _, _, _), _, _):
+            .digest(.blocks(let file, _, _, _), _, _), .digest(.pieces(let file, _, _), _, _):
             [file]
         case .rename(let file, let name, _): [file, FileName(file.folder, name)]
         case .copyRange(let source, _, _, let target, _), .move(let source, let target): [source, target]

@@ -103,6 +103,8 @@ extension StoreOperation: Traceable {
         case .digest(.bytes(let bytes), let algorithm, let key): hash.add(case: 17, bytes, algorithm.rawValue, key)
         case .digest(.blocks(let file, let offset, let count, let block), let algorithm, let key):
             hash.add(case: 18, file, offset, count, block, algorithm.rawValue, key)
+        case .digest(.pieces(let file, let places, let count), let algorithm, let key):
+            hash.add(case: 23, file, places, count, algorithm.rawValue, key)
         case .makeFolder(let file): hash.add(case: 19, file)
         case .lock(let file): hash.add(case: 20, file)
         case .examine(let questions, let algorithm): hash.add(case: 21, questions, algorithm.rawValue)

@@ -19,7 +19,7 @@ enum Program {
 
     static let jobs: [Job] = [
         frameJob, codecJob, handshakeJob, envelopeJob, bootstrapJob, joinJob, idleJob, detectJob, memoryJob, startJob,
-        gossipJob, filesJob,
+        gossipJob, filesJob, replicationJob,
     ]
 
     /// What this program starts of itself in processes of their own.

@@ -192,6 +192,13 @@ struct CoreStage {
         case .digest(.blocks(let file, _, _, _), let algorithm, let key):
             guard let content = files[file.path.description] else { return .failed(.notFound) }
             return .digests([digest(content.octets, algorithm, key: key)])
+        case .digest(.pieces(let file, let places, let count), let algorithm, let key):
+            guard let octets = files[file.path.description]?.octets else { return .failed(.notFound) }
+            return .digests(
+                places.map { place in
+                    let end = min(octets.count, Int(place) + Int(count))
+                    return digest(octets.slice(Int(place)..<end), algorithm, key: key)
+                })
         case .examine(let questions, let algorithm):
             return .examined(questions.map { examine($0, algorithm) })
         case .install(let installations, _, _): return .installed(installations.map { install($0) })

@@ -91,8 +91,30 @@ struct FileServerTests {
         guard case .bytes(let body)? = answer?.body else { throw VectorError("no body") }
         #expect(Proof.read(body) == Bytes32(digest(Bytes(utf8: "one\n"), .sha256, key: Bytes(nonce.array))))
         #expect(stage.request(.get, "/.bepeer/1/f/00-MainDocuments/proof/File1")?.status == 400)
+        for count in ["0", "4097", "-1", "x", ""] {
+            let target = "/.bepeer/1/f/00-MainDocuments/proof/File1?nonce=\(nonce.hex)&sample=\(count)"
+            #expect(stage.request(.get, target)?.status == 400)
+        }
         #expect(stage.request(.get, "/.bepeer/1/f/00-MainDocuments/blocks/File1")?.status == 200)
         #expect(stage.request(.get, "/.bepeer/1/f/00-MainDocuments/blocks/none")?.status == 404)
+    }
+
+    @Test func `some blocks of a large file prove it, and which ones the nonce says`() throws {
+        let text = (0..<20_000).map { "line \($0) of a file of several blocks\n" }.joined()
+        var stage = CoreStage.ready(["large": text])
+        let octets = Bytes(utf8: text)
+        for seed: UInt8 in 0..<20 {
+            let nonce = Bytes32([UInt8](repeating: seed, count: 32))
+            let target = "/.bepeer/1/f/00-MainDocuments/proof/large?nonce=\(nonce.hex)&sample=3"
+            guard case .bytes(let body)? = stage.request(.get, target)?.body else { throw VectorError("no body") }
+            let places = Sample.offsets(size: UInt64(octets.count), nonce: nonce, count: 3)
+            #expect(places == places.sorted() && Set(places).count == places.count && !places.isEmpty)
+            let digests = places.map { place in
+                let end = min(octets.count, Int(place) + 128 << 10)
+                return Array(digest(octets.slice(Int(place)..<end), .sha256, key: Bytes(nonce.array)))
+            }
+            #expect(Proof.read(body) == Bytes32(digest(Bytes(digests.flatMap { $0 }), .sha256)))
+        }
     }
 
     @Test func `joiners are taken over from trusted peers only`() throws {

@@ -40,6 +40,20 @@ struct JoinTests {
         #expect(stage.core.folders[0].trusted == [IPAddress(joiner)])
     }
 
+    @Test func `a folder that is asked for before the rows are there is joined when they are`() throws {
+        let configuration = Configuration(
+            messageAddress: SocketAddress(.loopback, 7009), httpAddress: SocketAddress(.loopback, 7010), folders: [])
+        var stage = CoreStage(configuration)
+        stage(.start)
+        let join = Command("join", ["folder": .string("D"), "host": .string(joiner), "into": "/there"])
+        var effects = stage(.command(CommandID(1), join))
+        #expect(effects.isEmpty)
+        for table in [Rows.folders, Rows.peers, Rows.files, Rows.agreed] {
+            effects += stage(.recalled(table: table, [], more: false))
+        }
+        #expect(effects.contains(.open(FolderID("D"), at: "/there")))
+    }
+
     @Test func `bare nc request: asking alone makes no peer`() throws {
         var stage = CoreStage.ready(["File1": "one\n"])
         let call = stage.accept(from: joiner)

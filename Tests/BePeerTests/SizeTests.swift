@@ -51,6 +51,18 @@ struct SizeTests {
         #expect(lab.events("verify_ok").count == 1)
     }
 
+    @Test func `of a very large file a sample is proved`() throws {
+        let lab = Lab()
+        let line = String(repeating: "0123456789abcdef", count: 256)
+        let large = (0..<8200).map { "\($0) \(line)" }.joined()
+        #expect(large.utf8.count > Int(Sample.leastOctets))
+        lab.node(1, files: ["large": large]) { $0.verifyFullBytes = 1000 }
+        lab.node(2, peers: [1])
+        try lab.meet(1)
+        #expect(lab.isEqual && lab.core(lab.nodes[0])?.counters.bytesFetched == 0)
+        #expect(lab.events("verify_ok").count == 1)
+    }
+
     @Test func `a list that is longer than a connection takes at once goes over in pieces`() throws {
         let names = (0..<60_000).map { Path(checked: "a rather long name of a file, number \($0), in a folder") }
         var stage = CoreStage.ready()

@@ -37,6 +37,21 @@ import Testing
         }
     }
 
+    @Test func `pieces of a file are hashed where they are`() {
+        let content = octets(9_000_001)
+        let name = file("a/file")
+        #expect(sandbox.run(.save(name, content)) == .done)
+        for places in [[0, 3, 5_000_000, 8_999_999], [8_000_000], [9_000_000], []] {
+            let expected = places.map {
+                digest(content.slice($0..<min(content.count, $0 + 1_500_000)), .sha256, key: bytes("a key"))
+            }
+            let source = DigestSource.pieces(name, at: places.map { UInt64($0) }, count: 1_500_000)
+            #expect(sandbox.run(.digest(source, .sha256, key: bytes("a key"))) == .digests(expected), "\(places)")
+        }
+        let behind = DigestSource.pieces(name, at: [0, 9_000_001], count: 1)
+        #expect(sandbox.run(.digest(behind, .sha256, key: nil)) == .failed(.endOfFile))
+    }
+
     @Test func `octets in memory have one digest, also when there are none`() {
         for content in [Bytes(), bytes("abc"), octets(5_000_000)] {
             for algorithm in DigestAlgorithm.allCases {

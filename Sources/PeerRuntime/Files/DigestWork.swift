@@ -20,7 +20,9 @@ public final class DigestWork: @unchecked Sendable {
     /// Octets of one block; the last block may be shorter.
     private let block: UInt64
     private let start: UInt64
-    private let count: UInt64
+    private var count: UInt64
+    /// Where each block is, when one does not follow the other.
+    private var places: [UInt64]?
     /// Octets hashed so far, of `count`.
     private var done: UInt64 = 0
     private var file: Descriptor?
@@ -39,6 +41,10 @@ public final class DigestWork: @unchecked Sendable {
         case .blocks(let file, let offset, let count, let block):
             octets = .inFile(file)
             (self.start, self.count, self.block) = (offset, count, block)
+        case .pieces(let file, let places, let count):
+            octets = .inFile(file)
+            (start, block, self.places) = (0, count, places)
+            self.count = count.multipliedReportingOverflow(by: UInt64(places.count)).partialValue
         }
     }
 
@@ -79,7 +85,12 @@ public final class DigestWork: @unchecked Sendable {
             guard block > 0 || count == 0 else { throw .invalidArgument }
             let opened = try folders.openFile(name, .read)
             let size = try opened.status().size
-            guard start <= size, count <= size - start else { throw .endOfFile }
+            if let last = places?.max() {
+                guard last < size, places?.last == last else { throw .endOfFile }
+                count -= block - min(block, size - last)
+            } else {
+                guard start <= size, count <= size - start else { throw .endOfFile }
+            }
             file = consume opened
         }
     }
@@ -89,12 +100,18 @@ public final class DigestWork: @unchecked Sendable {
         let piece: Bytes
         switch octets {
         case .inMemory(let bytes): piece = bytes.slice(Int(done)..<Int(done) + count)
-        case .inFile: piece = try file?.read(count: count, at: start + done) ?? Bytes()
+        case .inFile: piece = try file?.read(count: count, at: position) ?? Bytes()
         }
         // Cut meanwhile by somebody else.
         guard piece.count > 0 else { throw .endOfFile }
         digester?.update(piece)
         return piece.count
+    }
+
+    /// Where the next octet is in the file.
+    private var position: UInt64 {
+        guard let places else { return start + done }
+        return places[Int(done / block)] + done % block
     }
 
     private func finishBlock() {
