@@ -1,5 +1,6 @@
 #pragma once
 #include <microhttpd.h>
+#include <stdio.h>
 #include <string.h>
 
 // MHD_start_daemon takes a variable number of arguments. Sockets are accepted elsewhere and handed over; the target of
@@ -37,6 +38,39 @@ static inline size_t peernode_mhd_head_size(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     return info ? info->header_size : 0;
+}
+
+// Up to 0.9.76 the library takes NUL for the end of a text, and glues a folded line to another one: what follows is
+// read by nobody here, and may be by somebody else (RFC 9110, section 5.5). Its texts lie in the head as it was sent,
+// so what lies between them shows. `target` and `version` are those of the request line.
+struct peernode_mhd_head {
+    const char *at, *end;
+    int hides;
+};
+static inline void peernode_mhd_pass(struct peernode_mhd_head *head, const char *next, size_t size) {
+    if (next < head->at || next > head->end) head->hides = 1;
+    while (!head->hides && head->at < next) head->hides = !memchr(" \t\r\n", *head->at++, 5);
+    head->at = next + size;
+}
+static inline enum MHD_Result peernode_mhd_pass_field(
+    void *context, enum MHD_ValueKind kind, const char *name, size_t name_size, const char *value, size_t value_size
+) {
+    (void)kind;
+    peernode_mhd_pass(context, name, 0);
+    ((struct peernode_mhd_head *)context)->at = value ? value + value_size : name + name_size;
+    return MHD_YES;
+}
+static inline int peernode_mhd_hides_text(
+    struct MHD_Connection *connection, const char *method, const char *target, size_t target_size, const char *version
+) {
+    int minor = 0;
+    if (sscanf(MHD_get_version(), "0.9.%d", &minor) != 1 || minor > 76) return 0;
+    size_t size = peernode_mhd_head_size(connection);
+    struct peernode_mhd_head head = {target + target_size, target - strlen(method) - 1 + size, 0};
+    peernode_mhd_pass(&head, version, strlen(version));
+    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, peernode_mhd_pass_field, &head);
+    peernode_mhd_pass(&head, head.end, 0);
+    return head.hides;
 }
 
 // Macros of which Swift cannot make constants.

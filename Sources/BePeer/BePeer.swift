@@ -72,7 +72,7 @@ public struct BePeer: PeerProtocol {
         case .closed(let connection, let reason, _): closed(connection, reason, at: now, into: &effects)
         case .stored(let request, let result): stored(request, result, at: now, into: &effects)
         case .fetched(let request, let result): fetched(request, result, at: now, into: &effects)
-        case .fetching(let request, let octets): fetching(request, octets)
+        case .fetching(let request, let octets): fetching(request, octets, at: now.instant)
         case .requested(let exchange, let request, _, let source):
             requested(exchange, request, from: source, at: now, into: &effects)
         case .command(let id, let command): carryOut(command, id, at: now, into: &effects)

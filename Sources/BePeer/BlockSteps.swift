@@ -40,6 +40,9 @@ struct BlockPlan {
         }
     }
 
+    /// Octets of the segments that are here.
+    var passed: UInt64 { segments.prefix(max(0, next - 1)).reduce(0) { $0 + $1.count } }
+
     /// Octets that have to be fetched.
     var fetched: UInt64 { segments.reduce(0) { $0 + ($1.source == nil ? $1.count : 0) } }
 }
@@ -64,6 +67,7 @@ extension BePeer {
 
     mutating func partRemoved(_ id: UInt64, into effects: inout Effects) {
         guard let want = wants[id] else { return }
+        wants[id]?.progress = 0
         _ = fetch(
             .get, want.server, Target.extended(folders[want.tie.folder].name, "blocks", want.remote.path),
             into: .bytes(limit: Self.listOctets), for: .blockList(id), into: &effects)
@@ -73,6 +77,7 @@ extension BePeer {
         _ id: UInt64, _ result: Result<HTTPAnswer, HTTPFailure>, at now: Moment, into effects: inout Effects
     ) {
         guard let want = wants[id] else { return }
+        wants[id]?.progress = 0
         guard case .success(let answer) = result, answer.status == 200, let list = BlockList(answer.body),
             list.size == want.size, let local = folders[want.tie.folder].index[want.remote.path], local.isFile
         else { return retryWant(id, at: now, into: &effects) }
@@ -105,6 +110,7 @@ extension BePeer {
             return retryWant(id, at: now, into: &effects)
         }
         wants[id]?.plan?.next += 1
+        wants[id]?.progress = 0
         let segment = plan.segments[plan.next]
         let place = folders[want.tie.folder].file(part)
         if let source = segment.source {

@@ -62,6 +62,12 @@ public enum Conditions {
         else { return nil }
         return (first, size)
     }
+
+    /// The size that a `Content-Range` tells when nothing of a range is there: `bytes */1000`.
+    static func wholeSize(_ field: String?) -> UInt64? {
+        guard let field, field.utf8.starts(with: "bytes */".utf8) else { return nil }
+        return number(field.utf8.dropFirst(8))
+    }
 }
 
 extension WallClock {

@@ -106,6 +106,8 @@ extension BePeer {
         public var joinAllow: [IPPrefix]
         /// Message servers of peers to begin with.
         public var peers: [Destination]
+        /// Whether the file with the patterns of what is ignored is replicated too.
+        public var syncIgnore: Bool
         /// Octets of all files together; nil: no limit.
         public var maxBytes: UInt64?
 
@@ -149,6 +151,9 @@ extension BePeer.Configuration {
         Setting(
             "peers", .list(peer), standard: [],
             "Message servers of peers to begin with, host:port; the port is 7009 when it is missing."),
+        Setting(
+            "syncIgnore", .bool, standard: false,
+            "Whether .bepeerignore, which names what is not replicated, is itself replicated."),
         Setting(
             "maxFolderBytes", .optional(.int(1...Int64.max)), standard: .null, isLive: true,
             "Octets of all files together, above which nothing more is fetched; null: no limit."),
@@ -235,8 +240,12 @@ extension BePeer.Configuration {
 
     /// Settings that cannot both be meant.
     public static func contradictions(in values: Record) -> [Contradiction] {
-        let folders = Self(values).folders
+        let settings = Self(values)
+        let folders = settings.folders
         var found: [Contradiction] = []
+        if settings.messageAddress == settings.httpAddress, settings.httpAddress.port != 0 {
+            found.append(Contradiction("httpAddress", message: "the same as /replication/messageAddress"))
+        }
         for (index, folder) in folders.enumerated() {
             if folders[..<index].contains(where: { $0.name.utf8.elementsEqual(folder.name.utf8) }) {
                 found.append(

@@ -80,6 +80,7 @@ extension BePeer.FolderSettings {
         join = values.string("join").flatMap { Join(rawValue: $0) }
         joinAllow = values.texts("joinAllow").compactMap { IPPrefix($0) }
         peers = values.texts("peers").compactMap { BePeer.destination($0) }
+        syncIgnore = values.flag("syncIgnore")
         maxBytes = values.int("maxFolderBytes").map { UInt64($0) }
     }
 
@@ -87,12 +88,12 @@ extension BePeer.FolderSettings {
     public init(name: String, path: String, peers: [Destination] = []) {
         self.init(
             name: name, path: path, isSingle: false, mode: .sendReceive, join: nil, joinAllow: [],
-            peers: peers, maxBytes: nil)
+            peers: peers, syncIgnore: false, maxBytes: nil)
     }
 
     /// What cannot change in life.
     fileprivate var identity: [String] {
-        [name, path, "\(isSingle)", peers.map(\.description).joined(separator: " ")]
+        [name, path, "\(isSingle)", "\(syncIgnore)", peers.map(\.description).joined(separator: " ")]
     }
 }
 

@@ -15,7 +15,8 @@ extension BePeer {
         guard !paths.isEmpty else { return timers.set(.rescan(folder), at: now.instant + configuration.quiet) }
         for path in paths {
             if path == Marker.ignore { timers.set(.rescan(folder), at: now.instant + configuration.quiet) }
-            guard let path = Path(path), folders[folder].replicates(path) else { continue }
+            let shared = folders[folder]
+            guard let path = try? shared.path(path.description), shared.replicates(path) else { continue }
             touch(path, folder, at: now)
         }
     }

@@ -64,7 +64,7 @@ extension BePeer {
         for place in page {
             let record = shared.index.records[place]
             // What was only changed here, where changes are nobody's business, is told as it was.
-            guard !record.isDiverged else { continue }
+            guard !record.isDiverged, shared.replicates(record.path) else { continue }
             ManifestLine.file(record.remote).write(to: &text)
             count += 1
         }
@@ -73,11 +73,6 @@ extension BePeer {
     }
 
     // MARK: - Proofs and blocks
-
-    private func record(_ folder: Int, _ components: ArraySlice<String>) -> FileRecord? {
-        let found = path(components).flatMap { folders[folder].index[$0] }
-        return found?.isFile ?? false ? found : nil
-    }
 
     private mutating func prove(
         _ exchange: ExchangeID, _ request: HTTPRequest, _ folder: Int, _ components: ArraySlice<String>,
@@ -154,6 +149,7 @@ extension BePeer {
     private mutating func handle(
         _ exchange: ExchangeID, _ request: HTTPRequest, _ tie: Tie, at now: Moment, into effects: inout Effects
     ) {
+        guard !request.isBodyTooLarge else { return answer(exchange, 413, into: &effects) }
         guard self[tie]?.state == .trusted, let address = Proof.readHandle(request.body) else {
             return answer(exchange, 403, into: &effects)
         }

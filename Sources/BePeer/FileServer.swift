@@ -24,7 +24,7 @@ extension BePeer {
         case .recalling, .opening: return answer(exchange, 503, [HTTPField("Retry-After", "1")], into: &effects)
         case .ready, .stopped: break
         }
-        guard let record = folders[folder].index[path], record.isFile else {
+        guard let record = record(folder, path) else {
             return answer(exchange, 404, into: &effects)
         }
         serve(exchange, record, folder, request, into: &effects)
@@ -36,13 +36,27 @@ extension BePeer {
             if folders[folder].settings.isSingle {
                 return components.count == 1 ? (folder, Path(checked: first)) : nil
             }
-            return path(components.dropFirst()).map { (folder, $0) }
+            return path(components.dropFirst(), folder).map { (folder, $0) }
         }
         guard folders.count == 1 else { return nil }
-        return path(components[...]).map { (0, $0) }
+        return path(components[...], 0).map { (0, $0) }
     }
 
-    func path(_ components: ArraySlice<String>) -> Path? { try? Path(components.joined(separator: "/")) }
+    private func path(_ components: ArraySlice<String>, _ folder: Int) -> Path? {
+        try? folders[folder].path(components.joined(separator: "/"))
+    }
+
+    /// A file that is served.
+    func record(_ folder: Int, _ components: ArraySlice<String>) -> FileRecord? {
+        path(components, folder).flatMap { record(folder, $0) }
+    }
+
+    private func record(_ folder: Int, _ path: Path) -> FileRecord? {
+        guard let record = folders[folder].index[path], record.isFile, folders[folder].replicates(path) else {
+            return nil
+        }
+        return record
+    }
 
     private mutating func serve(
         _ exchange: ExchangeID, _ record: FileRecord, _ folder: Int, _ request: HTTPRequest,

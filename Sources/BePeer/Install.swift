@@ -22,8 +22,8 @@ extension BePeer {
             decision = Decision(
                 local: local, hash: content.hash, modified: content.modified,
                 agreed: self[want.tie]?.agreed[path]?.hash)
-            let agreed = Partner.Agreed(hash: content.hash, tag: want.settledTag(at: now.wallClock))
-            agree(agreed, on: path, with: want.tie, into: &effects)
+            wants[id]?.size = content.size
+            wants[id]?.agreed = Partner.Agreed(hash: content.hash, tag: want.settledTag)
         }
         wants[id]?.decision = decision
         switch decision {
@@ -160,7 +160,7 @@ extension BePeer {
         let (folder, path) = (want.tie.folder, want.remote.path)
         guard installation.file.path == path.relative else {
             // Their losing content is a file of ours now.
-            if let copy = Path(installation.file.path) { examineNow(copy, folder, at: now, into: &effects) }
+            examineCopy(installation.file.path, folder, at: now, into: &effects)
             return end(id, held: false, at: now, into: &effects)
         }
         var record = folders[folder].index[path] ?? FileRecord(path)
@@ -175,6 +175,7 @@ extension BePeer {
             record.isDeleted = false
             record.scan = folders[folder].scanNumber
         }
+        if path == .ignore { timers.set(.rescan(folder), at: now.instant) }
         if let space = folders[folder].space { folders[folder].space = space - min(space, entry.size) }
         if want.decision == .touch {
             record.version = record.version.merged(with: want.remote.version)
@@ -183,11 +184,19 @@ extension BePeer {
         } else {
             adopt(&record, want, into: &effects)
         }
-        if want.decision == .fetch(keepsLoser: true), let aside = installation.aside, let copy = Path(aside) {
-            examineNow(copy, folder, at: now, into: &effects)
+        if want.decision == .fetch(keepsLoser: true), let aside = installation.aside {
+            examineCopy(aside, folder, at: now, into: &effects)
             thinOut(path, folder, at: now, into: &effects)
         }
         end(id, held: want.decision != .delete, at: now, into: &effects)
+    }
+
+    /// A losing content that was kept is a file like others. Beside a file that is shared alone it stays ours.
+    private mutating func examineCopy(
+        _ place: RelativePath, _ folder: Int, at now: Moment, into effects: inout Effects
+    ) {
+        guard let copy = Path(place), folders[folder].replicates(copy) else { return }
+        examineNow(copy, folder, at: now, into: &effects)
     }
 
     private mutating func notPlaced(

@@ -39,9 +39,12 @@ struct Intake {
     var sequence: UInt64 = 0
     var attempts = 0
     let began: Instant
+    /// Octets of all files, as far as their sizes are known, and of those that are dealt with.
     var totalBytes: UInt64 = 0
-    var doneBytes: UInt64 = 0
+    var passedBytes: UInt64 = 0
+    /// Files that have come.
     var doneFiles = 0
+    var meter: Meter
 
     init(_ server: SocketAddress, _ list: FileList?, isJoining: Bool, at now: Instant) {
         self.server = server
@@ -49,6 +52,7 @@ struct Intake {
         self.isJoining = isJoining
         listed = Set(list?.names ?? [])
         began = now
+        meter = Meter(at: now)
     }
 }
 
@@ -85,6 +89,7 @@ extension BePeer {
             timers.cancel(.join(tie.folder, answered))
         }
         superseded(list.names, tie, at: now, into: &effects)
+        distrust(list.names, tie)
         guard list.isHTTP else { return beManual(list, tie, at: now, into: &effects) }
         if self[tie]?.intake != nil {
             let waiting = self[tie]?.nextList
@@ -92,6 +97,11 @@ extension BePeer {
         } else {
             beginIntake(tie, list, isJoining: isAsked, at: now, into: &effects)
         }
+    }
+
+    /// What is offered once more instead of being confirmed was not right: it is looked at, whatever its server says.
+    private mutating func distrust(_ names: [Path], _ tie: Tie) {
+        for name in names where self[tie]?.unconfirmed.remove(name) != nil { self[tie]?.agreed[name]?.tag = "" }
     }
 
     mutating func beginIntake(
@@ -201,16 +211,22 @@ extension BePeer {
     }
 
     private mutating func take(_ file: RemoteFile, _ tie: Tie, at now: Moment, into effects: inout Effects) {
-        guard folders[tie.folder].replicates(file.path) else { return }
+        guard folders[tie.folder].replicates(file.path) else { return pass(file, tie) }
         if file.isDeleted {
             self[tie]?.intake?.deletions.append(file)
             return
         }
         if folders[tie.folder].index.hasTwin(of: file.path) {
             self[tie]?.intake?.failures += 1
+            pass(file, tie)
             return reject(tie.ip, "bad_path", into: &effects)
         }
         want(file, tie, at: now, into: &effects)
+    }
+
+    /// A file that nothing is done about.
+    private mutating func pass(_ file: RemoteFile, _ tie: Tie) {
+        if !file.isDeleted { self[tie]?.intake?.passedBytes &+= file.size }
     }
 
     mutating func endIfDone(_ tie: Tie, at now: Moment, into effects: inout Effects) {
@@ -291,9 +307,11 @@ extension BePeer {
 
     /// Files of ours that a peer has not told of.
     private func besides(_ listed: Set<Path>, _ folder: Int) -> [Int] {
-        let records = folders[folder].index.records
-        guard folders[folder].announces else { return [] }
-        return records.indices.filter { records[$0].isFile && !listed.contains(records[$0].path) }
+        let shared = folders[folder]
+        guard shared.announces else { return [] }
+        return shared.index.records.indices.filter {
+            shared.offers($0) && !listed.contains(shared.index.records[$0].path)
+        }
     }
 
     /// Tells what we hold (BePeer section 3.1). What may have changed here since it came is looked at before.
@@ -325,6 +343,7 @@ extension BePeer {
     ) {
         guard !names.isEmpty || isEmpty else { return }
         self[tie]?.reportedAt = now.instant
+        if self[tie].flatMap({ facts(of: $0) })?.isExtended != true { self[tie]?.unconfirmed = Set(names) }
         say(.list(list(.filesUpdated, names, tie.folder)), to: tie, at: now, into: &effects)
         effects.log(
             .info, "report_out",

@@ -60,7 +60,7 @@ extension BePeer {
         }
         let destination = folders[folder].joins[index].destination
         let connection = effects.connect(to: destination, from: source, timeout: configuration.connectTimeout)
-        var talk = Talk(remote: nil, isOurs: true, configuration.messageLimits)
+        var talk = Talk(remote: nil, isOurs: true, messageLimits)
         talk.join = (folder, index)
         talks[connection] = talk
         folders[folder].joins[index].connection = connection

@@ -129,7 +129,7 @@ extension BePeer {
     private mutating func restoreFile(
         _ name: String, _ row: Record, _ folder: Int, _ versions: inout [String: VersionVector]
     ) {
-        guard let path = try? Path(name), let record = FileRecord(path, row, &versions) else { return }
+        guard let path = try? folders[folder].path(name), let record = FileRecord(path, row, &versions) else { return }
         folders[folder].index.set(record)
         folders[folder].sequence = max(folders[folder].sequence, record.sequence)
     }

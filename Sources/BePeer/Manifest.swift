@@ -76,7 +76,7 @@ enum ManifestLine: Hashable, Sendable {
             }
             self = .head(folder: record.string("folder") ?? "", node: node, sequence: try Self.number(record, "seq"))
         } else if let name = record.string("p") {
-            guard let path = try? Path(name) else {
+            guard let path = name == Path.ignore.text ? .ignore : try? Path(name) else {
                 self = .other
                 return
             }

@@ -28,6 +28,8 @@ public struct MessageReader: Sendable {
         public var refused = 100
         /// Empty lines before a message.
         public var blankLines = 8
+        /// Folders that replicate their file of ignored names.
+        public var ignoreFolders: Set<String> = []
 
         /// The limits of section 2.1.
         public init() {}
@@ -161,7 +163,8 @@ public struct MessageReader: Sendable {
 
     private mutating func addName(_ line: Bytes) throws(MessageFault) {
         do throws(PathRefusal) {
-            let path = try Path(octets: line)
+            let isIgnore = line.elementsEqual(Path.ignore.text.utf8) && limits.ignoreFolders.contains(folder)
+            let path = isIgnore ? .ignore : try Path(octets: line)
             guard try known.insert(path) else { return }
             names.append(path)
         } catch {

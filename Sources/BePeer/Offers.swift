@@ -38,9 +38,8 @@ extension BePeer {
 
     /// All current files, to one who wants to become a peer.
     mutating func offerAll(_ tie: Tie, at now: Moment, into effects: inout Effects) {
-        let places = folders[tie.folder].index.records.indices.filter {
-            folders[tie.folder].index.records[$0].isFile
-        }
+        let shared = folders[tie.folder]
+        let places = shared.index.records.indices.filter { shared.offers($0) }
         self[tie]?.pending = []
         self[tie]?.isPending = []
         let sequence = folders[tie.folder].sequence

@@ -5,8 +5,6 @@ struct Watcher {
     let folder: Int
     let index: Int
     let since: Instant
-    var lastBytes: UInt64 = 0
-    var lastTold: Instant
 }
 
 // MARK: - Commands (program.md section 1)
@@ -25,9 +23,10 @@ extension BePeer {
     /// | `leave`   | `folder`           | a folder that was joined by a command is kept equal no longer: its row   |
     /// | `rescan`  | `folder`           | the folder is looked at now: its row                                     |
     ///
-    /// A row of progress has `folder`, `peer`, `state` (`asking`, `fetching`, `checking`, `waiting`), `files`,
-    /// `ofFiles`, `bytes`, `ofBytes`, `bytesPerSecond` and, when it is known, `secondsLeft`. The last one of `join` has
-    /// `folder`, `peer`, `trusted`, `files`, `bytes` and `ms`.
+    /// A row of progress has `folder`, `peer`, `state` (`asking`, `fetching`, `checking`, `waiting`); while files come,
+    /// also `doneFiles`, `ofFiles`, `doneBytes`, `ofBytes`, `bytesPerSecond` and, when it is known, `secondsLeft`, as
+    /// rows of folders and peers have them too. The last row of `join` has `folder`, `peer`, `trusted`, `files`,
+    /// `bytes` and `ms`.
     mutating func carryOut(_ command: Command, _ id: CommandID, at now: Moment, into effects: inout Effects) {
         let arguments = command.arguments
         guard !life.isStopping else { return effects.reply(id, [], .refused("the node stops")) }
@@ -104,7 +103,7 @@ extension BePeer {
             let name = folders[folder].name
             effects.reply(id, [["folder": .string(name), "peer": .text(destination), "trusted": false]])
         } else {
-            watchers[id] = Watcher(folder: folder, index: index, since: now.instant, lastTold: now.instant)
+            watchers[id] = Watcher(folder: folder, index: index, since: now.instant)
             timers.set(.progress, at: now.instant + Self.progressPause)
         }
         ask(folder, index, at: now, into: &effects)
@@ -177,37 +176,23 @@ extension BePeer {
         for (id, watcher) in watchers.sorted(by: { $0.key.number < $1.key.number }) {
             let ip = folders[watcher.folder].joins[watcher.index].ip
             let tie = ip.map { Tie(folder: watcher.folder, ip: $0) }
-            let row = progress(watcher, tie, at: now)
-            watchers[id]?.lastBytes = UInt64(clamping: row.int("bytes") ?? 0)
-            watchers[id]?.lastTold = now.instant
-            effects.reply(id, [row], .more)
+            effects.reply(id, [progress(watcher, tie, at: now.instant)], .more)
         }
     }
 
-    private func progress(_ watcher: Watcher, _ tie: Tie?, at now: Moment) -> Record {
+    private func progress(_ watcher: Watcher, _ tie: Tie?, at now: Instant) -> Record {
+        let shared = folders[watcher.folder]
         var row: Record = [
-            "folder": .string(folders[watcher.folder].name),
-            "peer": .string(
-                tie?.ip.description ?? folders[watcher.folder].joins[watcher.index].destination.description),
+            "folder": .string(shared.name),
+            "peer": .string(tie?.ip.description ?? shared.joins[watcher.index].destination.description),
         ]
-        guard let tie, let partner = self[tie], let intake = partner.intake else {
+        guard let tie, self[tie]?.intake != nil else {
             let isDone = tie.flatMap { self[$0]?.reportedAt } != nil
-            row["state"] = .string(isDone ? "checking" : folders[watcher.folder].isReady ? "asking" : "waiting")
+            row["state"] = .string(isDone ? "checking" : shared.isReady ? "asking" : "waiting")
             return row
         }
-        let underWay = wants.values.filter { $0.tie == tie }.reduce(0) { $0 &+ $1.progress }
-        let bytes = intake.doneBytes &+ underWay
-        let seconds = max(0.001, (now.instant - watcher.lastTold).fractionalSeconds)
-        let rate = Double(bytes > watcher.lastBytes ? bytes - watcher.lastBytes : 0) / seconds
         row["state"] = "fetching"
-        row["files"] = .count(intake.doneFiles)
-        row["ofFiles"] = .count(intake.files.count)
-        row["bytes"] = .count(bytes)
-        row["ofBytes"] = .count(max(intake.totalBytes, bytes))
-        row["bytesPerSecond"] = .count(Int64(rate))
-        if rate > 0, intake.totalBytes > bytes {
-            row["secondsLeft"] = .count(Int64(Double(intake.totalBytes - bytes) / rate))
-        }
+        progress(tie, at: now)?.tell(&row)
         return row
     }
 

@@ -54,6 +54,8 @@ struct Partner {
     var pullsAgain = false
     /// When we told it what we hold: its confirmation is awaited (BePeer section 4.2).
     var reportedAt: Instant?
+    /// What we told an old one, until it confirms it.
+    var unconfirmed: Set<Path> = []
     /// Files by another protocol that the operator gets (BePeer section 3.5).
     var manual: FileList?
 

@@ -40,6 +40,10 @@ public struct Path: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// The name.
     public let text: String
 
+    /// The file with the patterns of what is not replicated. It is a name only in a folder with `syncIgnore` (BePeer
+    /// section 7).
+    static let ignore = Path(checked: ".bepeerignore")
+
     /// Octets of a component, of the whole, and components (BePeer section 7).
     private static let longestComponent = 255
     /// See `longestComponent`.
@@ -67,12 +71,24 @@ public struct Path: Hashable, Comparable, Sendable, CustomStringConvertible {
         guard last != slash else { throw .trailingSlash }
         guard octets.count <= Self.longest else { throw .tooLong }
         var depth = 0
-        for component in octets.split(separator: slash, omittingEmptySubsequences: false) {
+        // Of the component at hand.
+        var (count, dots) = (0, 0)
+        func endComponent() throws(PathRefusal) {
             depth += 1
-            guard !component.isEmpty else { throw .emptyComponent }
-            guard !component.elementsEqual(".".utf8), !component.elementsEqual("..".utf8) else { throw .dots }
-            guard component.count <= Self.longestComponent else { throw .componentTooLong }
+            guard count > 0 else { throw .emptyComponent }
+            guard count > 2 || dots < count else { throw .dots }
+            guard count <= Self.longestComponent else { throw .componentTooLong }
+            (count, dots) = (0, 0)
         }
+        for octet in octets {
+            if octet == slash {
+                try endComponent()
+                continue
+            }
+            count += 1
+            if octet == UInt8(ascii: ".") { dots += 1 }
+        }
+        try endComponent()
         guard depth <= Self.deepest else { throw .tooDeep }
         guard !octets.starts(with: ".bepeer".utf8) else { throw .reserved }
         self.text = octets.count == text.utf8.count ? text : String(text.unicodeScalars.dropFirst(2))

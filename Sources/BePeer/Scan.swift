@@ -131,8 +131,9 @@ extension BePeer {
         guard let scan = folders[folder].scan else { return }
         let path: Path
         do throws(PathRefusal) {
-            path = try Path(entry.path.description)
+            path = try folders[folder].path(entry.path.description)
         } catch {
+            if entry.path == Marker.ignore { return }
             return skip(entry.path.description, error.rawValue, folder, into: &effects)
         }
         if let open = folders[folder].scan?.open {
@@ -195,8 +196,9 @@ extension BePeer {
             folders[folder].unexamined = []
             return stop(folder, "no_marker", at: now, into: &effects)
         }
-        let gone = folders[folder].index.records.filter { record in
-            !record.isDeleted && record.scan != scan.number
+        let shared = folders[folder]
+        let gone = shared.index.records.filter { record in
+            !record.isDeleted && record.scan != scan.number && shared.replicates(record.path)
                 && !scan.unreadable.contains { record.path.text.utf8.starts(with: $0.utf8) }
         }
         let files = gone.count { !$0.isFolder }

@@ -89,10 +89,19 @@ struct SharedFolder {
     /// Those who have served the right content back, in order.
     var trusted: [IPAddress] { partners.values.filter { $0.state == .trusted }.map(\.ip).sorted() }
 
-    /// Whether the name is one that this folder replicates.
-    func replicates(_ path: Path) -> Bool {
-        settings.isSingle ? path.text.utf8.elementsEqual(settings.name.utf8) : !patterns.ignores(path)
+    /// A name of a file in this folder.
+    func path(_ text: String) throws(PathRefusal) -> Path {
+        settings.syncIgnore && text == Path.ignore.text ? .ignore : try Path(text)
     }
+
+    /// Whether the name is one that this folder replicates. What is ignored by now is not gone: no more is told of it.
+    func replicates(_ path: Path) -> Bool {
+        if settings.isSingle { return path.text.utf8.elementsEqual(settings.name.utf8) }
+        return path == .ignore ? settings.syncIgnore : !patterns.ignores(path)
+    }
+
+    /// Whether there is a file at that place of the index of which others may hear.
+    func offers(_ place: Int) -> Bool { index.records[place].isFile && replicates(index.records[place].path) }
 
     /// The place turned out to be a file: then that one file is shared, when it has the name of the share.
     mutating func takesFileForShare() -> Bool {

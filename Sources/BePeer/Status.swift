@@ -60,15 +60,15 @@ extension BePeer {
         ]
         if case .stopped(let why) = shared.phase { row["why"] = .string(why) }
         if let last = shared.lastChange { row["lastChange"] = .time(last) }
+        progress(of: folder, at: clock.instant)?.tell(&row)
         return row
     }
 
-    /// Files that others have and we have not yet.
+    /// Files that others have and we have not yet. Most peers have the same ones.
     private func missing(_ shared: SharedFolder) -> Int {
-        shared.partners.values.reduce(0) { sum, partner in
-            sum + (partner.intake.map { $0.files.count - $0.next + $0.running } ?? 0)
-                + (partner.manual?.names.count ?? 0)
-        }
+        shared.partners.values.map { partner in
+            (partner.intake.map { $0.files.count - $0.next + $0.running } ?? 0) + (partner.manual?.names.count ?? 0)
+        }.max() ?? 0
     }
 
     // MARK: - Rows for the operator
@@ -92,6 +92,7 @@ extension BePeer {
         ]
         if let isExtended = facts(of: partner)?.isExtended { row["extension"] = .bool(isExtended) }
         if let seen = partner.lastSeen { row["lastSeenSeconds"] = .seconds(now - seen) }
+        progress(Tie(folder: folder, ip: partner.ip), at: now)?.tell(&row)
         return row
     }
 }

@@ -29,6 +29,13 @@ struct Talk {
 extension BePeer {
     // MARK: - Connections
 
+    /// What a message may have now.
+    var messageLimits: MessageReader.Limits {
+        var limits = configuration.messageLimits
+        limits.ignoreFolders = Set(folders.lazy.filter(\.settings.syncIgnore).map(\.name))
+        return limits
+    }
+
     mutating func accepted(
         _ connection: ConnectionID, from remote: SocketAddress, at now: Moment, into effects: inout Effects
     ) {
@@ -40,7 +47,7 @@ extension BePeer {
             reject(remote.ip, "limit", into: &effects)
             return effects.append(.abort(connection, .limit))
         }
-        talks[connection] = Talk(remote: remote, isOurs: false, configuration.messageLimits)
+        talks[connection] = Talk(remote: remote, isOurs: false, messageLimits)
         timers.set(.talk(connection), at: now.instant + configuration.firstMessageTime)
     }
 
@@ -60,7 +67,7 @@ extension BePeer {
         let port = self[tie]?.messagePort ?? Self.standardPort
         let address = SocketAddress(tie.ip, port)
         let connection = effects.connect(to: .address(address), from: source, timeout: configuration.connectTimeout)
-        var talk = Talk(remote: address, isOurs: true, configuration.messageLimits)
+        var talk = Talk(remote: address, isOurs: true, messageLimits)
         talk.waiting = [(message, tie)]
         talks[connection] = talk
     }

@@ -91,7 +91,7 @@ enum Errand {
     /// Whether a server answers.
     var isFetch: Bool {
         switch self {
-        case .hello, .manifest, .want, .blockList, .verify: true
+        case .hello, .manifest, .want, .blockList, .segment, .verify: true
         default: false
         }
     }
@@ -155,7 +155,7 @@ extension BePeer {
             guard let want = wants[id] else { return }
             free(want.server.ip)
             guard !life.isStopping else { return }
-            count(result.octets, want)
+            arrived(result.octets, id, at: now.instant)
             if case .segment = errand {
                 segmentCame(id, result, at: now, into: &effects)
             } else {

@@ -372,6 +372,7 @@ extension BePeer {
             return reject(tie.ip, "unsolicited", into: &effects)
         }
         let isNew = partner.state != .trusted
+        self[tie]?.unconfirmed = []
         trust(tie, at: now, into: &effects)
         if isNew {
             let sequence = folders[tie.folder].sequence

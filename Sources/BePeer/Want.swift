@@ -44,7 +44,11 @@ struct Want {
     /// What the server said of the content: for `If-Range`, and to know it again.
     var tag = ""
     var modified: WallClock?
+    /// When it said so, by its own clock.
+    var answeredAt: WallClock?
     var content: Content?
+    /// What is agreed on with a peer that tells no versions, when the file is done with.
+    var agreed: Partner.Agreed?
     /// What its place is expected to hold, and is done with it.
     var decision = Decision.same
     /// Octets that have come of the fetch under way.
@@ -53,10 +57,19 @@ struct Want {
     /// Whether it is known of which content the part file is a part.
     var knowsPart: Bool { remote.hash != nil || !tag.isEmpty }
 
+    /// Notes what the server says of the content.
+    mutating func learn(from answer: HTTPAnswer, at clock: WallClock) {
+        tag = answer.field("ETag") ?? answer.field("Last-Modified") ?? tag
+        modified = answer.field("Last-Modified").flatMap { WallClock(httpDate: $0) } ?? modified
+        // Its clock may differ from ours.
+        answeredAt = answer.field("Date").flatMap { WallClock(httpDate: $0) } ?? clock
+    }
+
     /// The tag by which the content is known again. A time of seconds tells nothing of a second change in the same one.
-    func settledTag(at clock: WallClock) -> String {
-        guard !tag.hasPrefix("\""), let modified else { return tag }
-        return clock - modified < Self.coarseness ? "" : tag
+    var settledTag: String {
+        if tag.hasPrefix("\"") { return tag }
+        guard let modified, let answeredAt, answeredAt - modified >= Self.coarseness else { return "" }
+        return tag
     }
 
     /// What Last-Modified cannot tell apart, and a little for the clocks.
@@ -139,12 +152,6 @@ extension BePeer {
             if hasOlder(want) { return beginBlocks(id, into: &effects) }
             errands[effects.store(.inspect(folders[folder].file(part)))] = .part(id)
         }
-    }
-
-    /// Octets that have come over the network.
-    mutating func count(_ octets: UInt64, _ want: Want) {
-        counters.bytesFetched &+= octets
-        self[want.tie]?.intake?.fetchedBytes &+= octets
     }
 
     /// Whether the disk, and the quota, take so much more.
@@ -244,10 +251,8 @@ extension BePeer {
     mutating func end(_ id: UInt64, held: Bool, at now: Moment, into effects: inout Effects) {
         guard let want = wants.removeValue(forKey: id) else { return }
         if held { self[want.tie]?.intake?.held.append(want.remote.path) }
-        if let content = want.content {
-            self[want.tie]?.intake?.doneBytes += content.size
-            self[want.tie]?.intake?.doneFiles += 1
-        }
+        if let agreed = want.agreed { agree(agreed, on: want.remote.path, with: want.tie, into: &effects) }
+        if want.content != nil { self[want.tie]?.intake?.doneFiles += 1 }
         release(id, want, at: now, into: &effects)
     }
 
@@ -267,6 +272,9 @@ extension BePeer {
     private mutating func release(_ id: UInt64, _ want: Want, at now: Moment, into effects: inout Effects) {
         let (folder, path) = (want.tie.folder, want.remote.path)
         self[want.tie]?.intake?.running -= 1
+        let size = want.knownSize ?? 0
+        self[want.tie]?.intake?.passedBytes &+= size
+        if !want.isTold { self[want.tie]?.intake?.totalBytes &+= size }
         if folders[folder].claims[path] == id { folders[folder].claims[path] = nil }
         for next in folders[folder].waiting.removeValue(forKey: path) ?? [] {
             consider(next, at: now, into: &effects)
@@ -278,6 +286,7 @@ extension BePeer {
     mutating func foundChanged(_ id: UInt64, at now: Moment, into effects: inout Effects) {
         guard let want = wants[id] else { return }
         wants[id]?.rounds += 1
+        wants[id]?.agreed = nil
         guard want.rounds < Self.mostRounds else { return fail(id, "changing", at: now, into: &effects) }
         let (folder, path) = (want.tie.folder, want.remote.path)
         folders[folder].claims[path] = nil

@@ -78,7 +78,7 @@ extension BePeer {
         _ id: UInt64, _ result: Result<HTTPAnswer, HTTPFailure>, at now: Moment, into effects: inout Effects
     ) {
         guard let want = wants[id] else { return }
-        count(result.octets, want)
+        arrived(result.octets, id, at: now.instant)
         switch result {
         case .failure(.tooLarge) where want.way == .memory && want.remote.hash == nil:
             // More than memory is for: its head tells how to keep a part of it.
@@ -88,22 +88,60 @@ extension BePeer {
         case .failure(.file(.noSpace)):
             folders[want.tie.folder].space = 0
             fail(id, "disk_full", at: now, into: &effects)
+        case .failure(.malformed) where want.have > 0: beginAgain(id, "malformed", at: now, into: &effects)
         case .failure(let failure): tryAgain(id, failure.phrase, at: now, into: &effects)
         case .success(let answer):
             switch answer.status {
             case 200 where want.way == .head: headCame(id, answer, at: now, into: &effects)
-            case 200, 206: octetsCame(id, answer, at: now, into: &effects)
+            case 200: octetsCame(id, answer, at: now, into: &effects)
+            case 206: restCame(id, answer, at: now, into: &effects)
             case 404: notFound(id, at: now, into: &effects)
             case 405 where want.way == .head, 501 where want.way == .head:
                 wants[id]?.size = Self.mostOctets
                 beginUntold(id, at: now, into: &effects)
-            case 416 where want.have > 0:
-                wants[id]?.have = 0
-                tryAgain(id, "416", at: now, into: &effects)
+            case 416 where want.have > 0: nothingMore(id, answer, at: now, into: &effects)
             case 300..<400: tryAgain(id, "redirect", at: now, into: &effects)
             default: tryAgain(id, "\(answer.status)", at: now, into: &effects)
             }
         }
+    }
+
+    // MARK: - Going on with a part
+
+    /// The rest of a file counts when it is that of the content of which the part is.
+    private mutating func restCame(
+        _ id: UInt64, _ answer: HTTPAnswer, at now: Moment, into effects: inout Effects
+    ) {
+        guard let want = wants[id], want.have > 0,
+            let range = Conditions.contentRange(answer.field("Content-Range")), range.first == want.have,
+            range.size == want.size || want.size == Self.mostOctets,
+            want.remote.hash != nil || (answer.field("ETag") ?? answer.field("Last-Modified") ?? want.tag) == want.tag
+        else {
+            return beginAgain(id, "206", at: now, into: &effects)
+        }
+        guard want.have + answer.octets == range.size else { return tryAgain(id, "short", at: now, into: &effects) }
+        octetsCame(id, answer, at: now, into: &effects)
+    }
+
+    /// Behind what is here already there is nothing: then it is all, or of another content.
+    private mutating func nothingMore(
+        _ id: UInt64, _ answer: HTTPAnswer, at now: Moment, into effects: inout Effects
+    ) {
+        guard let want = wants[id] else { return }
+        guard want.remote.hash == nil, Conditions.wholeSize(answer.field("Content-Range")) == want.have else {
+            return beginAgain(id, "416", at: now, into: &effects)
+        }
+        wants[id]?.size = want.have
+        retryWant(id, at: now, into: &effects)
+    }
+
+    /// What is here cannot be gone on with.
+    private mutating func beginAgain(_ id: UInt64, _ why: String, at now: Moment, into effects: inout Effects) {
+        if let want = wants[id], let part = want.part {
+            wants[id]?.have = 0
+            errands[effects.store(.remove(folders[want.tie.folder].file(part)))] = .nothing
+        }
+        tryAgain(id, why, at: now, into: &effects)
     }
 
     // MARK: - Answers
@@ -114,8 +152,7 @@ extension BePeer {
         guard let want = wants[id] else { return }
         let folder = want.tie.folder
         let local = folders[folder].index[want.remote.path]
-        wants[id]?.tag = answer.field("ETag") ?? answer.field("Last-Modified") ?? ""
-        wants[id]?.modified = answer.field("Last-Modified").flatMap { WallClock(httpDate: $0) }
+        wants[id]?.learn(from: answer, at: now.wallClock)
         let size = answer.field("Content-Length").flatMap { UInt64($0) }
         wants[id]?.size = size ?? Self.mostOctets
         let told = answer.field("BePeer-Hash").flatMap { field in
@@ -172,17 +209,15 @@ extension BePeer {
         }
         let hash = Bytes32(digest)
         if let expected = want.remote.hash, expected != hash {
-            throwPartAway(id, into: &effects)
-            return tryAgain(id, "hash", at: now, into: &effects)
+            return beginAgain(id, "hash", at: now, into: &effects)
         }
-        wants[id]?.tag = answer.field("ETag") ?? answer.field("Last-Modified") ?? want.tag
-        let modified = answer.field("Last-Modified").flatMap { WallClock(httpDate: $0) } ?? want.modified
+        wants[id]?.learn(from: answer, at: now.wallClock)
         let size =
             want.way == .memory ? UInt64(answer.body.count) : (answer.status == 206 ? want.have : 0) + answer.octets
         servers[want.server, default: ServerFacts()].layout = want.layout
         let content = Want.Content(
             hash: hash, size: size,
-            modified: want.remote.hash == nil ? modified ?? now.wallClock : want.remote.modified,
+            modified: want.remote.hash == nil ? wants[id]?.modified ?? now.wallClock : want.remote.modified,
             bytes: want.way == .memory ? answer.body : nil)
         contentCame(id, content, at: now, into: &effects)
     }
@@ -198,12 +233,6 @@ extension BePeer {
         // What is on its way to another name may be back in a moment; what is gone is not worth more.
         if want.attempts == 0 { return tryAgain(id, "not_found", at: now, into: &effects) }
         fail(id, "not_found", at: now, into: &effects)
-    }
-
-    private mutating func throwPartAway(_ id: UInt64, into effects: inout Effects) {
-        guard let want = wants[id], let part = want.part else { return }
-        wants[id]?.have = 0
-        errands[effects.store(.remove(folders[want.tie.folder].file(part)))] = .nothing
     }
 
     /// After 1, 10 and 60 seconds; then from another trusted peer that may have the same content (BePeer section 5.3).
@@ -233,11 +262,6 @@ extension BePeer {
         } else {
             fetchContent(id, at: now, into: &effects)
         }
-    }
-
-    /// How far a fetch is.
-    mutating func fetching(_ request: RequestID, _ octets: UInt64) {
-        if case .want(let id)? = errands[request] { wants[id]?.progress = octets }
     }
 }
 

@@ -46,7 +46,7 @@ public enum HTTPMethod: Hashable, Sendable {
     case other(String)
 }
 
-/// What an HTTP client asked, its body complete.
+/// What an HTTP client asked, its body complete unless it is too large.
 public struct HTTPRequest: Hashable, Sendable {
     /// What is asked for.
     public let method: HTTPMethod
@@ -56,13 +56,19 @@ public struct HTTPRequest: Hashable, Sendable {
     public let fields: [HTTPField]
     /// Octets of the body; the listener's limits bound them.
     public let body: Bytes
+    /// Whether a body above the limit was left out: who would have read it answers 413.
+    public let isBodyTooLarge: Bool
 
     /// A request.
-    public init(_ method: HTTPMethod, _ target: Bytes, fields: [HTTPField] = [], body: Bytes = Bytes()) {
+    public init(
+        _ method: HTTPMethod, _ target: Bytes, fields: [HTTPField] = [], body: Bytes = Bytes(),
+        isBodyTooLarge: Bool = false
+    ) {
         self.method = method
         self.target = target
         self.fields = fields
         self.body = body
+        self.isBodyTooLarge = isBodyTooLarge
     }
 }
 
@@ -100,7 +106,7 @@ public struct HTTPLimits: Hashable, Sendable {
     public var requestLine = 8 << 10
     /// Octets of the whole head; more is answered 431.
     public var head = 16 << 10
-    /// Octets of a request's body; more is answered 413.
+    /// Octets of a request's body; more is left out.
     public var body = 64 << 10
     /// Connections in all.
     public var connections = 64

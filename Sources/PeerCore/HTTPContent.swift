@@ -19,7 +19,7 @@ extension HTTPFetch {
         let head = HTTPAnswer(status, fields: fields)
         // Of two lengths that differ, one is a trap (RFC 9112, section 6.3).
         let lengths = Set(fields.filter { $0.isNamed("content-length") }.map(\.value))
-        guard lengths.count <= 1 else { throw .malformed }
+        guard lengths.count <= 1, lengths.allSatisfy(Self.isNumber) else { throw .malformed }
         guard status == 200 || status == 206, method != .head else {
             return HTTPContent(isWanted: false, start: 0, limit: Self.mostOfFailure)
         }
@@ -32,8 +32,12 @@ extension HTTPFetch {
             start = first
         }
         let limit = try limit(from: start)
-        if let length = lengths.first.flatMap({ UInt64($0) }), length > limit { throw .tooLarge }
+        if let length = lengths.first, UInt64(length).map({ $0 > limit }) ?? true { throw .tooLarge }
         return HTTPContent(isWanted: true, start: start, limit: limit)
+    }
+
+    private static func isNumber(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
     }
 
     private func limit(from start: UInt64) throws(HTTPFailure) -> UInt64 {

@@ -54,14 +54,14 @@ public enum StoreOperation: Hashable, Sendable {
 public enum HiddenNames: Hashable, Sendable {
     /// They are as if they were not there.
     case leftOut
-    /// They are like others, but for the names at the top of the folder that begin with this.
+    /// They are like others, but for what has this name at the top of the folder.
     case shown(butNot: String)
 
     /// Whether a path, told by its components below the folder, is left out.
     public func leavesOut(_ components: some Sequence<String>) -> Bool {
         switch self {
         case .leftOut: components.contains { $0.utf8.first == UInt8(ascii: ".") }
-        case .shown(let prefix): components.first { _ in true }.map { $0.utf8.starts(with: prefix.utf8) } ?? false
+        case .shown(let name): components.first { _ in true }.map { $0.utf8.elementsEqual(name.utf8) } ?? false
         }
     }
 }

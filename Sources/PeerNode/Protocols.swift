@@ -27,7 +27,7 @@ public enum Protocols {
             PPlusTwo(configuration, seed: systemRandom())
         },
         ProtocolEntry("replication", hasPeers: true) { configuration, node in
-            BePeer(configuration, node: String(node.identity.peerID.description.prefix(16)), seed: systemRandom())
+            BePeer(configuration, node: node.identity.bePeerID, seed: systemRandom())
         },
     ]
 

@@ -57,9 +57,11 @@ final class HTTPExchange: HTTPEnd {
         let left = (missing ?? client.requestOctets) - count
         missing = left
         guard left <= 0, id == nil else { return }
-        let request = client.asked
+        var request = client.asked
+        if request.body.count > own.body {
+            request = HTTPRequest(request.method, request.target, fields: request.fields, isBodyTooLarge: true)
+        }
         self.request = request
-        guard request.body.count <= own.body else { return refuse(413) }
         guard request.target.count <= own.requestLine else { return refuse(414) }
         let id = seat.http.nextExchangeID()
         self.id = id

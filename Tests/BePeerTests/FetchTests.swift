@@ -91,6 +91,82 @@ struct FetchTests {
         #expect(stage.files["File1"]?.octets == Bytes([UInt8](repeating: 3, count: 1000)))
     }
 
+    /// Of what does not go on with the part that is here, nothing counts, and neither does the part.
+    @Test(arguments: [
+        (206, "bytes 0-999/1000", "\"a\"", 1000), (206, "bytes 400-409/410", "\"a\"", 10),
+        (206, "bytes 400-999/1000", "\"c\"", 600), (206, nil, "\"a\"", 600), (416, "bytes */1000", "\"a\"", 0),
+    ])
+    func `what does not fit is not appended: it begins anew`(
+        status: Int, range: String?, tag: String, octets: Int
+    ) throws {
+        var (stage, _, _) = try resuming { _ in
+            let fields = [("Content-Range", range), ("ETag", tag)].compactMap { name, value in
+                value.map { HTTPField(name, $0) }
+            }
+            let body = Bytes([UInt8](repeating: 2, count: octets))
+            return HTTPAnswer(status, fields: fields, body: body, octets: UInt64(octets))
+        }
+        #expect(stage.files["File1"] == nil && stage.files.keys.allSatisfy { !$0.hasSuffix(".part") })
+        let whole = Bytes([UInt8](repeating: 3, count: 1000))
+        stage.answers["GET \(peer)\(target)"] = HTTPAnswer(200, fields: [], body: whole, octets: 1000)
+        stage.wait(.seconds(61))
+        #expect(stage.asked.last?.fields == [] && stage.files["File1"]?.octets == whole)
+    }
+
+    @Test func `a part that is all there is counts`() throws {
+        let (stage, _, _) = try resuming { _ in
+            HTTPAnswer(416, fields: [HTTPField("Content-Range", "bytes */400"), HTTPField("ETag", "\"a\"")])
+        }
+        #expect(stage.files["File1"]?.octets == Bytes([UInt8](repeating: 1, count: 400)))
+    }
+
+    /// What lies in the folder and is no file of the node's own.
+    private func shared(_ stage: CoreStage) -> [String: Bytes] {
+        stage.files.filter { !$0.key.hasPrefix(".bepeer") }.mapValues(\.octets)
+    }
+
+    @Test func `a change of the same size is no conflict with what both had before`() throws {
+        var (stage, connection, _) = joining(["File1"], ["File1": "v1\n"]) {
+            $0.serve(target, "v1\n", at: peer, [HTTPField("Last-Modified", "Fri, 06 Nov 2026 10:00:00 GMT")])
+        }
+        stage.hear(stage.confirmation(["File1"]), on: connection)
+        stage.serve(target, "v2\n", at: peer, [HTTPField("Last-Modified", "Fri, 06 Nov 2026 11:00:00 GMT")])
+        let effects = stage.hear(stage.offer(["File1"]), on: connection)
+        #expect(shared(stage) == ["File1": Bytes(utf8: "v2\n")])
+        #expect(effects.sent(on: connection) == stage.report(["File1"], port: 7010))
+    }
+
+    @Test(arguments: [("10:00:00", "10:00:01"), ("09:00:00", "10:00:00")])
+    func `an old server's times tell nothing of two changes in a second, nor of one that the peer repeats`(
+        modified: String, date: String
+    ) throws {
+        let day = "Fri, 06 Nov 2026"
+        let fields = [HTTPField("Last-Modified", "\(day) \(modified) GMT"), HTTPField("Date", "\(day) \(date) GMT")]
+        var (stage, connection, _) = joining(["File1"], ["File1": "v1\n"]) {
+            $0.serve(target, "v1\n", at: peer, fields)
+        }
+        stage.hear(stage.confirmation(["File1"]), on: connection)
+        stage.serve(target, "v2\n", at: peer, fields)
+        stage.hear(stage.offer(["File1"]), on: connection)
+        #expect((stage.files["File1"]?.octets == Bytes(utf8: "v2\n")) == (modified == "10:00:00"))
+        // The report was wrong, says the peer, as the seed has it.
+        stage.hear(stage.offer(["File1"]), on: connection)
+        #expect(shared(stage) == ["File1": Bytes(utf8: "v2\n")])
+    }
+
+    @Test func `a single file has no other files, also after a conflict`() throws {
+        let name = CoreStage.folder
+        var stage = CoreStage.ready([name: "ours\n"], peers: [peer]) { $0.folders[0].isSingle = true }
+        stage.serve("/\(name)", "theirs\n", at: peer, [HTTPField("Last-Modified", "Fri, 20 Nov 2026 10:00:00 GMT")])
+        var (connection, effects) = stage.join(peer, [name])
+        effects += stage.hear(stage.confirmation([name]), on: connection)
+        effects += stage.wait(.seconds(100))
+        #expect(shared(stage)[name] == Bytes(utf8: "theirs\n"))
+        #expect(shared(stage).values.contains(Bytes(utf8: "ours\n")), "the loser is kept beside it")
+        #expect(effects.logged("conflict").count == 1 && !effects.sent.contains { $0.contains("sync-conflict") })
+        #expect(stage.core.folders[0].index.liveFiles == 1)
+    }
+
     @Test func `disk full: postponed, and the folder is served on`() throws {
         _ = try vector("disk full")
         var (stage, _, effects) = joining(["File1"], ["old": "x"]) {

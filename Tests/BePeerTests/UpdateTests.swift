@@ -1,5 +1,6 @@
 import PeerCore
 import PeerCrypto
+import PeerSimulator
 import TestSupport
 import Testing
 
@@ -26,6 +27,41 @@ struct UpdateTests {
         stage.serve("/00-MainDocuments/File2", "two, again\n", at: peer)
         let effects = stage.hear(try script[2].text("sends"), on: call)
         #expect(effects.sent(on: call) == (try script[3].text("sends")))
+    }
+
+    @Test func `what is ignored by now is neither gone nor served, until it is ignored no more`() throws {
+        var (stage, call) = trusting(["a.tmp": "one\n", "File2": "two\n"])
+        let target = "/00-MainDocuments/a.tmp"
+        var effects = stage.edit(".bepeerignore", "*.tmp\n") + stage.wait(.seconds(10))
+        #expect(stage.request(.get, target)?.status == 404)
+        #expect(stage.request(.get, "/.bepeer/1/f/00-MainDocuments/blocks/a.tmp")?.status == 404)
+        let other = stage.accept(from: "127.0.0.3")
+        let all = stage.hear("BePeerRequest\n00-MainDocuments\n\n", on: other)
+        #expect(all.sent(on: other) == stage.offer(["File2"]))
+        effects += stage.edit("a.tmp", nil)
+        stage.put("a.tmp", "one\n")
+        effects += stage.edit(".bepeerignore", nil) + stage.wait(.seconds(10))
+        #expect(stage.request(.get, target)?.status == 200)
+        #expect(effects.logged("delete").isEmpty && effects.sent(on: call).isEmpty)
+    }
+
+    @Test func `the file of ignored names is a file like others where it is to be`() throws {
+        for isOn in [true, false] {
+            let lab = Lab()
+            lab.node(1, files: ["a": "a", "a.tmp": "x"]) { $0.folders[0].syncIgnore = isOn }
+            lab.node(2, peers: [1]) { $0.folders[0].syncIgnore = true }
+            try lab.meet(1)
+            lab.files(lab.nodes[0])[".bepeerignore"] = Bytes(utf8: "*.tmp\n")
+            try lab.run(.seconds(20))
+            #expect((lab.files(lab.nodes[1])[".bepeerignore"] == Bytes(utf8: "*.tmp\n")) == isOn)
+            lab.files(lab.nodes[1])["b.tmp"] = Bytes(utf8: "b")
+            lab.files(lab.nodes[1])["b"] = Bytes(utf8: "b")
+            try lab.run(.seconds(20))
+            let names = lab.content(lab.nodes[0]).keys.sorted()
+            #expect(names == ["a", "a.tmp", "b"], "one of them ignores it, \(isOn)")
+            #expect(lab.content(lab.nodes[1])["a.tmp"] == Bytes(utf8: "x"), "what came before is not deleted")
+            #expect(lab.events("reject").isEmpty && lab.events("untrusted").isEmpty)
+        }
     }
 
     @Test func `changes are collected while an offer waits for its report`() {

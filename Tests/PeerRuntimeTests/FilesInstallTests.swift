@@ -150,7 +150,8 @@ import Testing
         }
         let scan = StoreOperation.scan(
             folder, under: nil, after: nil, limit: 99, hidden: .shown(butNot: ".bepeer"))
-        #expect(sandbox.run(scan).paths == [".hidden", "plain", "sub", "sub/.bepeer", "sub/.bepeer/x"])
+        let paths = sandbox.run(scan).paths
+        #expect(paths == [".bepeerignore", ".hidden", "plain", "sub", "sub/.bepeer", "sub/.bepeer/x"])
     }
 }
 

@@ -97,6 +97,7 @@ import UV
         ("SSH-2.0-x\r\n\r\n", true, .malformed), ("", true, .connection(.closedByPeer)),
         ("HTTP/1.1 200 OK\r\nX: " + String(repeating: "a", count: 70_000) + "\r\n\r\n", false, .malformed),
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", true, .malformed),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\nhello", true, .malformed),
     ])
     func `an answer that is not to be trusted is a failure`(_ text: String, _ ends: Bool, _ failure: HTTPFailure) throws
     {
@@ -209,9 +210,12 @@ import UV
         #expect((0..<200).allSatisfy { stage.octets("\($0)") == Array("hello".utf8) })
     }
 
-    @Test func `a large file goes from one host's listener to a file, hashed, at the rate that the node has`() throws {
+    @Test(arguments: [(10_000_000, 0), (0, 10_000_000)])
+    func `a large file goes from one host's listener to a file, hashed, at the rate that the node has`(
+        _ download: Int, _ upload: Int
+    ) throws {
         var limits = Limits.Values()
-        limits.downloadBytesPerSecond = 10_000_000
+        (limits.downloadBytesPerSecond, limits.uploadBytesPerSecond) = (download, upload)
         let stage = try HTTPStage(limits)
         let octets = (0..<12_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
         try stage.write("big", octets)

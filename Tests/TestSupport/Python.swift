@@ -46,11 +46,12 @@ public enum Python {
     }
 
     /// Plays a case of BePeer to its end; throws what differed.
-    public static func replicationCase(_ name: String, within limit: Duration = .seconds(240)) async throws {
-        try await check("bepeer_check.py", name, ["--vectors", vectors("BePeerTests/Vectors/bepeer.json")], limit)
+    public static func replicationCase(
+        _ name: String, _ options: [String] = [], within limit: Duration = .seconds(240)
+    ) async throws {
+        let vectors = folder + "/../../BePeerTests/Vectors/bepeer.json"
+        try await check("bepeer_check.py", name, ["--vectors", vectors] + options, limit)
     }
-
-    private static func vectors(_ path: String) -> String { folder + "/../../" + path }
 
     /// Starts a DDRP peer, which ends by itself after some minutes.
     public static func peer(_ arguments: String..., name: String = "python peer") throws -> ChildProcess {

@@ -55,35 +55,44 @@ internal import UV
 
     /// The library has a head, a piece of the body, or all of the request: it asks for what to do.
     func handle(
-        _ method: UnsafePointer<CChar>?, _ version: UnsafePointer<CChar>?, _ data: UnsafePointer<CChar>?,
-        _ size: UnsafeMutablePointer<Int>
+        _ place: UnsafePointer<CChar>?, _ method: UnsafePointer<CChar>?, _ version: UnsafePointer<CChar>?,
+        _ data: UnsafePointer<CChar>?, _ size: UnsafeMutablePointer<Int>
     ) -> MHD_Result {
         guard !isAbandoned else { return .NO }
         guard request != nil else {
-            return unsafe begin(method.map { unsafe String(cString: $0) }, version.map { unsafe String(cString: $0) })
+            guard let place = unsafe place, let method = unsafe method, let version = unsafe version else { return .NO }
+            return unsafe begin(place, method, version)
         }
         guard unsafe size.pointee == 0 else {
             let piece = unsafe UnsafeRawBufferPointer(start: data, count: size.pointee)
             unsafe size.pointee = 0
             return unsafe take(piece)
         }
-        return isTooLarge ? refuse(413) : complete()
+        return complete()
     }
 
-    private func begin(_ method: String?, _ version: String?) -> MHD_Result {
-        let fields = unsafe HTTPHead.fields(of: connection.handle)
-        let head = HTTPHead(
-            method ?? "", target, version ?? "", fields, size: unsafe peernode_mhd_head_size(connection.handle))
-        if let status = head.refusal(connection.server.limits) { return refuse(status) }
+    private func begin(
+        _ place: UnsafePointer<CChar>, _ method: UnsafePointer<CChar>, _ version: UnsafePointer<CChar>
+    ) -> MHD_Result {
+        let handle = unsafe connection.handle
+        if unsafe peernode_mhd_hides_text(handle, method, place, target.count, version) != 0 { return refuse(400) }
+        let fields = unsafe HTTPHead.fields(of: handle)
+        let head = unsafe HTTPHead(
+            String(cString: method), target, String(cString: version), fields, size: peernode_mhd_head_size(handle))
+        let limits = connection.server.limits
+        if let status = head.refusal(limits) { return refuse(status) }
         request = (head.httpMethod, fields)
         awaited = .body
-        return .YES
+        isTooLarge = head.announcesMore(than: limits.body)
+        // What will not be read is not waited for, nor asked for with a 100.
+        return isTooLarge ? complete() : .YES
     }
 
     private func take(_ piece: UnsafeRawBufferPointer) -> MHD_Result {
-        guard body.count + piece.count <= connection.server.limits.body else {
+        guard !isTooLarge, body.count + piece.count <= connection.server.limits.body else {
             // The library refuses nothing in the middle of a body: what comes is thrown away, not without limit.
             isTooLarge = true
+            body = []
             count += UInt64(piece.count)
             return count > Self.mostDiscarded ? .NO : .YES
         }
@@ -93,6 +102,9 @@ internal import UV
 
     /// Of a body of unknown length that is too large, so much is read for the sake of a clean answer.
     private static let mostDiscarded: UInt64 = 1 << 20
+
+    /// Octets of an answer above which the upload rate is shared anew.
+    private static let paced: UInt64 = 64 << 10
 
     private func refuse(_ status: UInt32) -> MHD_Result {
         guard let response = unsafe MHD_create_response_from_buffer(0, nil, .RESPMEM_PERSISTENT) else { return .NO }
@@ -108,7 +120,9 @@ internal import UV
         takenBefore = connection.progress.acknowledged
         let id = host.add(self)
         self.id = id
-        let whole = HTTPRequest(request.method, HTTPHead.origin(of: target), fields: request.fields, body: Bytes(body))
+        let whole = HTTPRequest(
+            request.method, HTTPHead.origin(of: target), fields: request.fields,
+            body: isTooLarge ? Bytes() : Bytes(body), isBodyTooLarge: isTooLarge)
         body = []
         host.deliver(.requested(id, whole, on: connection.server.listener, from: connection.remote))
         if isAbandoned { return .NO }
@@ -169,7 +183,7 @@ internal import UV
     private func send(_ response: HTTPResponse, _ made: OpaquePointer?) {
         guard let made = unsafe made else { return connection.reset() }
         for field in response.fields { unsafe MHD_add_response_header(made, field.name, field.value) }
-        if connection.server.isEnding { unsafe MHD_add_response_header(made, "Connection", "close") }
+        if connection.server.isEnding || isTooLarge { unsafe MHD_add_response_header(made, "Connection", "close") }
         if request?.method == .head || response.status == 204 || response.status == 304 { count = 0 }
         let status = UInt32(response.status)
         guard isSuspended else { return unsafe answer = (status, made) }
@@ -180,6 +194,8 @@ internal import UV
     private func queue(_ status: UInt32, _ response: OpaquePointer) -> MHD_Result {
         unsafe answer = nil
         awaited = .client
+        // Small answers are over before they could be too fast.
+        if count > Self.paced { host.shareUploadRate() }
         defer { unsafe MHD_destroy_response(response) }
         return unsafe MHD_queue_response(connection.handle, status, response)
     }

@@ -44,8 +44,13 @@ struct HTTPHead {
         }
         let hosts = values(of: "host").count
         if lengths.count > 1 || hosts > 1 || hosts == 0 && version != "HTTP/1.0" { return 400 }
-        if let length = lengths.first, UInt64(length).map({ $0 > UInt64(limits.body) }) ?? true { return 413 }
         return nil
+    }
+
+    /// Whether it announces a body of more than `limit` octets.
+    func announcesMore(than limit: Int) -> Bool {
+        guard let length = values(of: "content-length").first else { return false }
+        return UInt64(length).map { $0 > UInt64(limit) } ?? true
     }
 
     private func values(of name: String) -> [String] {

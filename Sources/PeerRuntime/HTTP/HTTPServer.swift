@@ -152,9 +152,10 @@ private let beginRequest:
         return unsafe server.begin(target, handle)
     }
 
-private let handleRequest: MHD_AccessHandlerCallback = { _, handle, _, method, version, data, size, place in
-    guard let exchange = unsafe place?.pointee, let handle = unsafe handle, let size = unsafe size else { return .NO }
-    return unsafe Unmanaged<HTTPExchange>.fromOpaque(exchange).takeUnretainedValue().handle(method, version, data, size)
+private let handleRequest: MHD_AccessHandlerCallback = { _, handle, target, method, version, data, size, place in
+    guard let exchange = unsafe place?.pointee, let size = unsafe size else { return .NO }
+    return unsafe Unmanaged<HTTPExchange>.fromOpaque(exchange).takeUnretainedValue()
+        .handle(target, method, version, data, size)
 }
 
 private let endRequest: MHD_RequestCompletedCallback = { _, _, place, reason in

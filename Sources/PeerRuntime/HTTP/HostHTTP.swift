@@ -75,9 +75,15 @@ extension Host {
             return true
         }
         http.client?.look()
+        shareUploadRate()
+    }
+
+    /// The library writes by itself; the system is asked to share the node's rate among the connections that have
+    /// something to send.
+    func shareUploadRate() {
+        let servers = http.all
         let rate = runtime.limits.values.uploadBytesPerSecond
         guard rate > 0 else { return }
-        // The library writes by itself; the system is asked to share the node's rate among its connections.
         let answering = max(1, servers.reduce(0) { $0 + $1.answering })
         for server in servers { server.limitRate(to: UInt32(clamping: max(1, rate / answering))) }
     }

@@ -58,7 +58,11 @@ enum FolderTable {
     }
 
     private static func state(_ row: Record) -> String {
-        row.plain("state") + (row["why"].map { " (\($0.plain))" } ?? "")
+        var state = row.plain("state")
+        if let done = row.int("doneBytes"), let all = row.int("ofBytes"), all > 0 {
+            state += " \(min(100, Int(100 * Double(done) / Double(all)))) %"
+        }
+        return state + (row["why"].map { " (\($0.plain))" } ?? "")
     }
 
     private static func octets(_ row: Record, _ name: String) -> String {

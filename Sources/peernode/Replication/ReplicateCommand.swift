@@ -103,7 +103,7 @@ private func join(_ words: [String], _ options: Options) throws -> ExitCode {
         defer { progress.finish() }
         try client.ask("replication.join", arguments, isPatient: true) { row in
             if options.has("json") { write(row.json) }
-            if let done = row.int("bytes").flatMap({ UInt64(exactly: $0) }), let total = row.int("ofBytes") {
+            if let done = row.int("doneBytes").flatMap({ UInt64(exactly: $0) }), let total = row.int("ofBytes") {
                 progress.update(done, of: UInt64(exactly: total), at: client.loop.instant)
             }
             last = row

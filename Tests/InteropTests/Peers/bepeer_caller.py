@@ -1,5 +1,5 @@
 """A caller of the node's file server that writes its requests octet by octet."""
-from files_wire import LATE, check, dial, equal, loopback_host, read_answer
+from sockets import LATE, check, dial, equal, loopback_host, read_answer
 
 
 class Reply:

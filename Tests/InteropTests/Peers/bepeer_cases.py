@@ -7,8 +7,10 @@ import subprocess
 import time
 
 from bepeer_wire import CONFIRM, OFFER, REPORT, REQUEST, confirm, conflict_name, digest_of, offer, report, request
-from bepeer_world import NAME, QUIET, case, settle
-from files_wire import Wrong, check, dial, equal, exchange, loopback_host, read_answer
+from bepeer_world import NAME, QUIET
+from cases import case
+from sockets import Wrong, check, dial, equal, exchange, loopback_host, read_answer
+from world import settle
 
 TWO = {"File1": b"one\n", "File2": b"two\n"}
 LATE = 30.0         # for what waits until a file is quiet, and for a scan

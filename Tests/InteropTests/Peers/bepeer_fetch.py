@@ -6,8 +6,10 @@ import time
 
 from bepeer_peer import extension
 from bepeer_wire import OFFER, REPORT, confirm, digest_of, offer, target_of
-from bepeer_world import NAME, case, octets, settle
-from files_wire import Server, check, equal, loopback_host
+from bepeer_world import NAME
+from cases import case
+from sockets import Server, check, equal, loopback_host
+from world import octets, settle
 
 TARGET = f"/{NAME}/new"
 
@@ -142,7 +144,7 @@ def not_resumed(world):
 
 @case("Other Content-Encoding, endless heads, wrong lengths: failure, and the next name goes on (5.3)", 120)
 def broken_answers(world):
-    """Accept-Encoding is identity; what is no HTTP, or too large for the disk, is no file."""
+    """Accept-Encoding is identity; what is no HTTP is no file; what is too large for the disk waits for room."""
     huge = 1 << 62
     answers = {
         "gzip": raw(["HTTP/1.1 200 OK", "Content-Encoding: gzip", "Content-Length: 3"], b"abc"),
@@ -168,7 +170,8 @@ def broken_answers(world):
     peer.link.send(offer(NAME, *contents, "good"))
     node.has("good", b"good")
     for name in contents:
-        peer.files.wait(target_of(NAME, name), 2, 40)
+        peer.files.wait(target_of(NAME, name), 1 if name == "bad too large" else 2, 40)
+    node.wait("disk_full", path="bad too large")
     settle(2)
     equal(sorted(node.tree()), ["File1", "good"], "the folder")
     for one in peer.files.requests:

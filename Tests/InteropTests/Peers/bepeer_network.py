@@ -1,13 +1,17 @@
 """Several real nodes (bepeer.md sections 4.1, 4.3, 4.4 and 8; vectors scenario)."""
+import json
 import os
+import re
 import shutil
 import time
 
 from bepeer_peer import extension, http_get
 from bepeer_random import Network
 from bepeer_wire import EXTENSION, OFFER, conflict_name, digest_of, entry, offer, read_manifest, report
-from bepeer_world import NAME, QUIET, case, octets, settle
-from files_wire import check, equal
+from bepeer_world import NAME, QUIET
+from cases import case
+from sockets import check, equal
+from world import octets, settle
 
 TWO = {"File1": b"one\n", "File2": b"two\n"}
 LATE = 75.0     # an offer that is not answered holds the next one back for a minute (4.1)
@@ -156,6 +160,62 @@ def trash(world):
         equal(second.trash(), expected if days is None else set(), f"trash with trashDays {days}")
         first.stop()
         second.stop()
+
+
+@case("replicate status: files, octets, what is missing, rate, time left (program 1)", 120)
+def progress(world):
+    """While files come at the rate that the limits of either side allow: rows of folder and peer, and both tables."""
+    files = {"big": octets(12 << 20), **{f"small {number}": octets(100, number) for number in range(20)}}
+    total, rate = sum(map(len, files.values())), 2_000_000
+    for limit in ("downloadBytesPerSecond", "uploadBytesPerSecond"):
+        slow, free = {"limits": {limit: rate}}, {}
+        owner = world.home(files, sections=free if limit[0] == "d" else slow).start()
+        joiner = world.home(
+            share={"peers": [owner.messages]}, sections=slow if limit[0] == "d" else free).start()
+
+        def rows(joiner=joiner):
+            done = joiner.command("replicate", "status", "--json")
+            found = [json.loads(line) for line in done.stdout.splitlines()]
+            return found if found and found[0].get("doneBytes", 0) > total // 2 else None
+        folder, peer = joiner.until("half of it", rows, 40)
+        for row in (folder, peer):
+            equal((row["doneFiles"], row["ofFiles"], row["ofBytes"]), (20, 21, total), f"{limit}: {row}")
+            check(0.6 * rate < row["bytesPerSecond"] < 1.3 * rate, f"{limit} {rate}: {row}")
+            left = (total - row["doneBytes"]) / row["bytesPerSecond"]
+            check(abs(row["secondsLeft"] - left) <= 1, f"time left: {row}")
+        equal((folder["state"], folder["missing"], peer["peer"]), ("fetching", 1, owner.host), f"{limit}: {folder}")
+        text = joiner.command("replicate", "status").stdout
+        check("fetching: 20 of 21 files, " in text and " left\n" in text, text)
+        check(re.search(r"fetching \d+ %", joiner.command("replicate", "list").stdout), "no share in the list")
+        joiner.has("big", files["big"], 60)
+        owner.about("trusted", joiner.host)
+        check("ofFiles" not in json.loads(joiner.command("replicate", "list", "--json").stdout), "it is done")
+        for node in (owner, joiner):
+            node.stop()
+
+
+@case(".bepeerignore is not replicated, unless syncIgnore is on (7); what is ignored later is not gone (6.2)", 150)
+def ignore_file(world):
+    """Where it is, what it names stays where it lies, here and there, and is not offered."""
+    for is_on in (True, False):
+        first = world.node({**TWO, "a.tmp": b"before"}, share={"syncIgnore": is_on})
+        second = world.home(share={"peers": [first.messages], "syncIgnore": True}).start()
+        second.has_tree(first.tree())
+        first.about("trusted", second.host)
+        first.put(".bepeerignore", b"*.tmp\n")
+        first.put("last", b"last")
+        second.has("last", b"last", LATE)
+        first.put("b.tmp", b"after")
+        first.put("very last", b"very last")
+        second.has("very last", b"very last", LATE)
+        settle(QUIET)
+        equal(second.content(".bepeerignore"), b"*.tmp\n" if is_on else None, "the file itself")
+        equal((second.content("a.tmp"), second.content("b.tmp")), (b"before", None), "what it names")
+        for node in (first, second):
+            equal(http_get(node.http_address, f"/{NAME}/a.tmp", source="127.0.0.1")[0],
+                  404 if is_on or node is first else 200, f"a.tmp at {node.host}")
+            equal(node.of("delete"), [], "deletes")
+            node.stop()
 
 
 @case("Empty folders: only with the extension (6.2)", 150)

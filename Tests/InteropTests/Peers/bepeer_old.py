@@ -29,7 +29,7 @@ import time
 from bepeer_wire import (
     CONFIRM, HTTP_PORT, MESSAGE_PORT, OFFER, REPORT, REQUEST, Decoder, Violation, confirm, digest_of, offer,
     path_refusal, report, request, target_of)
-from files_wire import Wrong
+from sockets import Wrong
 
 WAIT = 20.0
 

@@ -4,9 +4,11 @@ import time
 
 from bepeer_old import OldPeer
 from bepeer_random import Network, old_place
-from bepeer_wire import OFFER, conflict_name, digest_of, offer
-from bepeer_world import NAME, QUIET, case, octets, settle
-from files_wire import check, equal, loopback_host
+from bepeer_wire import OFFER, conflict_name, digest_of, offer, report
+from bepeer_world import NAME, QUIET
+from cases import case
+from sockets import check, equal, loopback_host
+from world import octets, settle
 
 FILES = {
     "File1": b"one\n", "File2": b"two\n", "sub/a b.txt": b"x" * 300_000, "résumé #1 100%.pdf": b"?", "empty": b"",
@@ -136,36 +138,53 @@ def old_conflicts(world):
         copy = conflict_name("File1", when, digest_of(lost))
         node.has_tree({"File1": digest_of(won), copy: digest_of(lost)}, LATE)
         node.wait("conflict")
-        # What is new for the peer is offered to it.
+        # What is new for the peer is offered to it, one offer after the report of the other (4.1).
         peer.share_all(NAME, {"File1": won, copy: lost})
-        names = {copy, "File1"} if is_local_winner else {copy}
-        node.until("the offer", lambda peer=peer, names=names: names <= {
-            name for message in peer.got(OFFER) for name in message.files}, LATE)
+        names, heard = {copy, "File1"} if is_local_winner else {copy}, []
+
+        def offered(peer=peer, names=names, heard=heard):
+            for message in peer.got(OFFER)[len(heard):]:
+                heard.append(message)
+                peer.link.send(report(NAME, *message.files))
+            return names <= {name for message in heard for name in message.files}
+        node.until("the offer", offered, LATE)
+        node.about("verify_ok", peer.host)
         node.stop()
 
 
 @case("A single file is a folder with that one name (1, 2.1)")
 def old_single_file(world):
-    """S: file or folder name."""
-    place = world.place()
-    path = os.path.join(place, "notes.txt")
-    with open(path, "wb") as file:
-        file.write(b"v1\n")
-    peer = world.own(OldPeer(path, loopback_host()))
-    home = world.place()
-    node = world.home(folders=[
-        {"name": "notes.txt", "path": os.path.join(home, "notes.txt"), "peers": [peer.address]}])
-    os.rmdir(os.path.join(home, "notes.txt"))
-    with open(os.path.join(home, "notes.txt"), "wb") as file:
-        file.write(b"v1\n")
-    node.start()
+    """S: file or folder name. A change is no conflict; a loser of one stays where it is, and is nobody else's."""
+    def write(path, data, mtime=None):
+        with open(path, "wb") as file:
+            file.write(data)
+        if mtime:
+            os.utime(path, (mtime, mtime))
+    there, here = (os.path.join(world.place(), "notes.txt") for _ in range(2))
+    for path in (there, here):
+        write(path, b"v1\n")
+    peer = world.own(OldPeer(there, loopback_host()))
+    node = world.home(folders=[{"name": "notes.txt", "path": here, "peers": [peer.address]}]).start()
     peer.wait("peer", peer=node.host, seconds=LATE)
+
     peer.update(("notes.txt", b"v2\n"))
 
     def arrived():
-        with open(os.path.join(home, "notes.txt"), "rb") as file:
+        with open(here, "rb") as file:
             return file.read() == b"v2\n"
     node.until("the update", arrived, LATE)
+    equal(node.of("conflict"), [], "conflicts")
+    node.stop()
+    write(here, b"ours\n", mtime=1_000_000_000)
+    other = world.peer()
+    node = world.home(folders=[{"name": "notes.txt", "path": here, "peers": [other.address]}]).start()
+    other.files.contents["/notes.txt"] = b"theirs\n"      # its Last-Modified is of 2009
+    other.serve_join("notes.txt", {"notes.txt": b"theirs\n"})
+    node.wait("conflict")
+    settle(2 * QUIET)
+    copies = [name for name in os.listdir(os.path.dirname(here)) if ".sync-conflict-" in name]
+    equal(len(copies), 1, "losers that are kept")
+    equal(other.got(OFFER), [], "what is offered of a single file")
     node.stop()
 
 

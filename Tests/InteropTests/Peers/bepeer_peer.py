@@ -18,7 +18,7 @@ import time
 from bepeer_wire import (
     CONFIRM, EXTENSION, HTTP_PORT, MESSAGE_PORT, OFFER, REPORT, REQUEST, Decoder, Violation, confirm, digest_of, entry,
     manifest, offer, report, request, target_of)
-from files_wire import WAIT, Server, Wrong
+from sockets import WAIT, Server, Wrong
 
 
 class Link:
@@ -211,6 +211,7 @@ class Peer:
                 thing.close()
 
     def arrive(self, sock, address):
+        sock.settimeout(None)       # the node may have nothing to say for long; the case has its limit
         link = Link(sock, self, address)
         self.links.append(link)
         self.arrived.put(link)

@@ -23,7 +23,7 @@ import time
 
 import bepeer_wire as wire
 from bepeer_world import World, tree
-from files_wire import Wrong
+from sockets import Wrong
 
 NAMES = ("a", "b.txt", "c.tar.gz", ".d", "é f", "g#1%", "notes.md", "x")
 FOLDERS = ("", "sub/", "sub/deep/", "o ther/")
@@ -280,7 +280,6 @@ class Network:
 
 
 def with_program(options, say):
-    options.settings = {}
     world = World(options)
     try:
         network = Network(world, options.nodes, options.topology, {"File1": b"one\n", "File2": b"two\n"})

@@ -3,42 +3,17 @@ import contextlib
 import functools
 import json
 import os
-import random
 import shutil
-import signal
-import subprocess
-import tempfile
-import time
 
+import world
 from bepeer_old import OldPeer
 from bepeer_peer import Peer
 from bepeer_wire import HTTP_PORT, MESSAGE_PORT, digest_of
-from files_node import Node
-from files_wire import WAIT, Wrong, loopback_host
+from node import Node
+from sockets import WAIT, Wrong, loopback_host
 
-CASES = {}          # slug: Case
 NAME = "00-MainDocuments"
 QUIET = 2.0         # a file is announced after it was quiet for so long (6.2); the debounce is the same (decision 29)
-
-
-class Case:
-    def __init__(self, function, sentence, seconds, is_slow):
-        self.function, self.sentence, self.seconds, self.is_slow = function, sentence, seconds, is_slow
-        self.slug = function.__name__.replace("_", "-")
-
-
-def case(sentence, seconds=60, slow=False):
-    """Registers a function of the world under a sentence of the specification. Slow ones wait for long deadlines."""
-    def register(function):
-        one = Case(function, sentence, seconds, slow)
-        CASES[one.slug] = one
-        return function
-    return register
-
-
-def octets(count, seed=1):
-    """The same octets for the same numbers, which are like nothing else."""
-    return random.Random(seed).randbytes(count)
 
 
 class Replica(Node):
@@ -48,26 +23,15 @@ class Replica(Node):
         self.shares = folders or [{"name": NAME}]
         for share in self.shares:
             share.setdefault("path", os.path.join(place, "folders", share["name"]))
-        self.settings, self.sections = settings, sections or {}
-        super().__init__(program, place, host=host, port=MESSAGE_PORT, folder=place)
-        self.folder = self.shares[0]["path"]
-
-    def configure(self, files=None, sections=None):
-        for share in self.shares:
             if not os.path.exists(share["path"]):
                 os.makedirs(share["path"])
-        settings = {
-            "dataDirectory": os.path.join(self.place, "data"), "log": {"level": "debug", "format": "json"},
-            "replication": {
-                "messageAddress": self.messages, "httpAddress": f"{self.host}:{self.http_port}",
-                "folders": self.shares, **self.settings},
-            **self.sections}
-        with open(os.path.join(self.place, "peernode.json"), "w", encoding="utf-8") as file:
-            json.dump(settings, file)
-
-    @property
-    def http_port(self):
-        return HTTP_PORT
+        super().__init__(program, place)
+        self.host, self.port, self.http_port = host or loopback_host(), MESSAGE_PORT, HTTP_PORT
+        self.folder = self.shares[0]["path"]
+        replication = {
+            "messageAddress": self.messages, "httpAddress": f"{self.host}:{self.http_port}", "folders": self.shares,
+            **settings}
+        self.write_settings(replication=replication, **(sections or {}))
 
     @property
     def messages(self):
@@ -82,24 +46,12 @@ class Replica(Node):
         return self.host, self.http_port
 
     def start(self, listening=True, seconds=WAIT):
-        super().start(listening=False)
+        super().start()
         if listening:
             for port in (self.port, self.http_port):
                 self.wait("listening", address=f"{self.host}:{port}", seconds=seconds)
             self.wait("scan_done", count=len(self.shares), seconds=seconds)
         return self
-
-    def signal(self, number):
-        self.process.send_signal(number)
-
-    @contextlib.contextmanager
-    def frozen(self):
-        """It stands still, so that what comes meanwhile comes at once."""
-        self.signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.signal(signal.SIGCONT)
 
     # --- its log ---------------------------------------------------------------------------------------------
 
@@ -177,12 +129,6 @@ class Replica(Node):
 
     # --- its operator ----------------------------------------------------------------------------------------
 
-    def command(self, *words, seconds=60):
-        """The real command against the running node: a completed process."""
-        return subprocess.run(
-            [self.program, *words, "--config", os.path.join(self.place, "peernode.json")], capture_output=True,
-            stdin=subprocess.DEVNULL, text=True, timeout=seconds, check=False)
-
     def join(self, peer, name, path):
         """`replicate join`, in the form of the program's text (FOLDER@HOST:PORT INTO), else in that of the brief."""
         done = self.command("replicate", "join", f"{name}@{peer}", path, "--no-wait")
@@ -219,30 +165,16 @@ def tree(folder, hidden=False):
     return found
 
 
-class World:
+class World(world.World):
     def __init__(self, options):
-        self.options, self.opened, self.count = options, [], 0
-        self.folder = tempfile.mkdtemp(prefix="peernode-bepeer-")
-
-    def close(self):
-        for thing in reversed(self.opened):
-            thing.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def own(self, thing):
-        self.opened.append(thing)
-        return thing
-
-    def place(self):
-        self.count += 1
-        path = os.path.join(self.folder, str(self.count))
-        os.mkdir(path)
-        return path
+        super().__init__(options)
+        pairs = (text.partition("=") for text in getattr(options, "set", ()))
+        self.settings = {key: json.loads(value) for key, _, value in pairs}     # for every node
 
     def home(self, files=None, share=None, folders=None, **settings):
         """A node that is not started; `share` has more keys of its one folder."""
         folders = folders or [{"name": NAME, **(share or {})}]
-        settings = dict(self.options.settings) | settings
+        settings = self.settings | settings
         home = self.own(Replica(self.options.program, self.place(), folders, **settings))
         for name, data in (files or {}).items():
             home.put(name, data)
@@ -290,8 +222,3 @@ class World:
     @functools.cached_property
     def curl(self):
         return shutil.which("curl")
-
-
-def settle(seconds=1.0):
-    """Time in which nothing may happen: the only waits that nothing can end."""
-    time.sleep(seconds)

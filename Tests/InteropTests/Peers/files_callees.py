@@ -5,9 +5,10 @@ import os
 import threading
 import time
 
-from files_node import Refused
+from cases import case
 from files_wire import Wrong, answering, check, equal, loopback_host, reset
-from files_world import case, octets
+from node import Refused
+from world import octets
 
 BANNER = b"//p2x/1\n"
 
@@ -110,7 +111,8 @@ def slow_answers(world):
     equal(node.refusal(name="file", peer=slow.identity), "stalled", "a download")
     check(time.monotonic() - begin > 5, f"it ended while octets came, after {time.monotonic() - begin:.1f} s")
     equal(node.wait("download_failed")["bytes"], 48, "octets until then")
-    equal((node.leftovers(), set(os.listdir(node.folder))), ([], {".peernode", "own"}), "what is left")
+    node.until("the end of its part", lambda: not node.leftovers())
+    equal(set(os.listdir(node.folder)), {".peernode", "own"}, "what is left")
     node.stop()
 
 

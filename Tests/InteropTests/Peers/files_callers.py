@@ -4,8 +4,9 @@ import shutil
 import subprocess
 import time
 
+from cases import case
 from files_wire import DOWNLOAD, FIN, LIST, QUERY, RESET, check, dial, equal, read_answer
-from files_world import case, octets
+from world import octets
 
 
 @case()

@@ -8,9 +8,10 @@ import socket
 import threading
 import time
 
-from files_node import Node
+from cases import case
+from files_node import Sharer
 from files_wire import FIN, LATE, Wrong, answering, check, equal
-from files_world import case, octets
+from world import octets
 
 
 def odd_files(node, secret):
@@ -146,7 +147,7 @@ def swapped_links(world):
     return f"{len(seen)} kinds of answers"
 
 
-@case(120)
+@case(seconds=120)
 def many_odd_names(world):
     """Ten thousand names that are not shared beside a few that are: those few are told, the log stays readable, and no
     memory is lost when all of them change (5.1)."""
@@ -184,7 +185,7 @@ def show_within(node, action, name, limit, is_there=True):
     return time.monotonic() - begin
 
 
-@case(400)
+@case(seconds=400)
 def changes(world):
     """What comes into the folder, what goes and what gets another name shows in queries soon (--within), also when so
     much happens at once that the watch loses track (5.1)."""
@@ -252,7 +253,7 @@ def full_disk(world):
     data = octets(1 << 20) * 24
     peer = world.peer(download=answering(data))
     small = world.peer(download=answering(data[:1 << 20]))
-    node = world.own(Node(
+    node = world.own(Sharer(
         world.options.program, world.place(), {"minFreeBytes": 0, "extensions": False},
         folder=os.path.join(disk.path.decode(), "shared")))
     node.put("good", b"content")

@@ -2,9 +2,10 @@
 import contextlib
 import time
 
+from cases import case
 from files_wire import (
     DOWNLOAD, FIN, LATE, LIST, QUERY, RESET, check, dial, equal, exchange, loopback_host, read_answer, reset)
-from files_world import case, octets
+from world import octets
 
 SERVICES = {"list": (LIST, 64), "query": (QUERY, 1024), "download": (DOWNLOAD, 4096)}
 
@@ -96,7 +97,7 @@ def full_services(world):
     node.stop()
 
 
-@case(90)
+@case(seconds=90)
 def full_uploads(world):
     """So many uploads at once, so many that wait in their order, and behind them the system's queue (6.1); one of which
     nothing is taken is given up with a reset (3.2)."""
@@ -124,7 +125,7 @@ def full_uploads(world):
     node.stop()
 
 
-@case(90)
+@case(seconds=90)
 def crowds(world):
     """Two thousand callers that say nothing, half a line, or end with a reset, at all three ports: no descriptor and
     little memory stays behind, and an honest caller has its answers meanwhile (12)."""
@@ -188,7 +189,7 @@ def kept_out(world):
     node.stop()
 
 
-@case(90)
+@case(seconds=90)
 def broken_off(world):
     """Ends of all kinds while an answer is looked for or sent: the node goes on (3.1)."""
     node = world.node({"good": b"content", "big": octets(1 << 20) * 16})

@@ -4,9 +4,10 @@ import datetime
 import os
 import time
 
-from files_node import Refused
+from cases import case
 from files_wire import DOWNLOAD, LIST, QUERY, check, equal, loopback_host, loopback_port
-from files_world import case, octets
+from node import Refused
+from world import octets
 
 
 @case()
@@ -37,7 +38,7 @@ def three_nodes(world):
         node.stop()
 
 
-@case(90)
+@case(seconds=90)
 def ten_seconds(world):
     """Two list connections of one node start at least 10 s apart, whoever is asked and whatever comes of it; searches
     and downloads do not wait (4.3)."""
@@ -101,7 +102,7 @@ def one_address(world):
     first.stop()
 
 
-@case(60)
+@case(seconds=60)
 def restarts(world):
     """The list of known peers survives the end of a node; a peer that is gone leaves the list at once and is told to
     nobody (4.4)."""
@@ -129,7 +130,7 @@ def restarts(world):
     first.stop()
 
 
-@case(1500)
+@case(seconds=1500)
 def killed_downloads(world):
     """A download from our own node survives that the downloading node is killed: it goes on where it was, so that at
     most a tenth of the octets are fetched again, and the whole is verified (8)."""
@@ -178,7 +179,7 @@ def killed_downloads(world):
     return f"{100 * again / size:.1f} % fetched again"
 
 
-@case(60)
+@case(seconds=60)
 def killed_plain_downloads(world):
     """What a killed node has left of downloads that cannot be continued is gone after its next start, and other files
     stay (6.2)."""
@@ -206,7 +207,7 @@ def killed_plain_downloads(world):
     node.stop()
 
 
-@case(60)
+@case(seconds=60)
 def early_downloads(world):
     """A download that begins as soon as the node can be spoken to is none of the leftovers of earlier lives (6.2)."""
     data = octets(300_000)

@@ -1,9 +1,10 @@
 """The node beside a peer with the habits of 2012 (section 0.1, and why the framing is as it is: section 3)."""
 import os
 
+from cases import case
 from files_old import OldPeer, ask_list, ask_query, download
 from files_wire import check, equal, loopback_host, loopback_port
-from files_world import case, octets
+from world import octets
 
 BIG = 3 << 20
 
