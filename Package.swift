@@ -69,6 +69,7 @@ let package = Package(
         target("Gossip", ["PeerCore", "PeerCrypto", "Bootstrap"]),
         target("PPlusTwo", ["PeerCore", "PeerCrypto"]),
         target("BePeer", ["PeerCore", "PeerCrypto", "PeerJSON"]),
+        target("PPSP", ["PeerCore", "PeerCrypto"]),
         target("Admin", ["PeerCore", "PeerJSON"]),
 
         // What carries out effects: on libuv, and in virtual time.
@@ -82,7 +83,7 @@ let package = Package(
             "PeerNode",
             [
                 "PeerCore", "PeerCrypto", "PeerJSON", "PeerRuntime", "UV", "Admin", "AddressBook", "Bootstrap", "DDRP",
-                "Gossip", "PPlusTwo", "BePeer",
+                "Gossip", "PPlusTwo", "BePeer", "PPSP",
             ]),
         program(
             "peernode",
@@ -98,7 +99,7 @@ let package = Package(
             "peernode-fuzz",
             [
                 "PeerCore", "PeerCrypto", "PeerJSON", "PeerNode", "Admin", "Bootstrap", "DDRP", "Gossip", "PPlusTwo",
-                "BePeer",
+                "BePeer", "PPSP",
             ],
             settings: strict),
         // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
@@ -128,6 +129,7 @@ let package = Package(
         tests(
             "BePeerTests", ["PeerCore", "PeerCrypto", "BePeer", "PeerSimulator", "TestSupport"],
             excluding: ["Vectors"]),
+        tests("PPSPTests", ["PeerCore", "PeerCrypto", "PPSP", "PeerSimulator", "TestSupport"], excluding: ["Vectors"]),
         tests("AdminTests", ["PeerCore", "PeerCrypto", "Admin"]),
         tests("UVTests", ["PeerCore", "UV"]),
         tests("PeerRuntimeTests", ["PeerCore", "PeerCrypto", "PeerRuntime", "UV", "CLinux", "TestSupport"]),

@@ -12,3 +12,12 @@ static inline int peernode_blake2b_update(void *state, const void *octets, size_
 static inline int peernode_blake2b_final(void *state, unsigned char *digest, size_t out) {
     return crypto_generichash_final((crypto_generichash_state *)state, digest, out);
 }
+
+// BLAKE2b-256 of a and then b; the digest, 32 octets, may lie over them.
+static inline void peernode_blake2b(const void *a, size_t a_count, const void *b, size_t b_count, void *digest) {
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, 32);
+    crypto_generichash_update(&state, (const unsigned char *)a, a_count);
+    crypto_generichash_update(&state, (const unsigned char *)b, b_count);
+    crypto_generichash_final(&state, (unsigned char *)digest, 32);
+}

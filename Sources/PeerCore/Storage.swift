@@ -14,8 +14,8 @@ public enum StoreOperation: Hashable, Sendable {
     case inspect(FileName)
     /// At most `count` octets from `offset`; fewer at the end of the file. Answer: `.bytes`.
     case readAt(FileName, offset: UInt64, count: Int)
-    /// Writes at `offset`, making the file and its folders when they are missing. Answer: `.done`.
-    case writeAt(FileName, offset: UInt64, Bytes)
+    /// Writes pieces, making the file and its folders when they are missing. Answer: `.done`.
+    case write(FileName, [FilePiece])
     /// Reserves space so that later writes cannot fail for want of it; the file grows to `size`. Answer: `.done`.
     case allocate(FileName, size: UInt64)
     /// Cuts or extends the file. Answer: `.done`.
@@ -50,6 +50,13 @@ public enum StoreOperation: Hashable, Sendable {
     case digest(DigestSource, DigestAlgorithm, key: Bytes?)
 }
 
+extension StoreOperation {
+    /// Writes one piece, at `offset`.
+    public static func writeAt(_ file: FileName, offset: UInt64, _ octets: Bytes) -> StoreOperation {
+        .write(file, [FilePiece(at: offset, octets)])
+    }
+}
+
 /// What a scan or watch does with names that begin with a dot, and with what is below them.
 public enum HiddenNames: Hashable, Sendable {
     /// They are as if they were not there.
@@ -66,10 +73,26 @@ public enum HiddenNames: Hashable, Sendable {
     }
 }
 
+/// Octets that have a place in a file.
+public struct FilePiece: Hashable, Sendable {
+    /// Where they begin.
+    public let offset: UInt64
+    /// The octets.
+    public let octets: Bytes
+
+    /// `octets` at `offset`.
+    public init(at offset: UInt64, _ octets: Bytes) {
+        self.offset = offset
+        self.octets = octets
+    }
+}
+
 /// What to hash.
 public enum DigestSource: Hashable, Sendable {
     /// These octets: one digest.
     case bytes(Bytes)
+    /// A digest for each of these.
+    case each([Bytes])
     /// `count` octets of a file from `offset`, a digest for each `block` octets (the last may be shorter).
     case blocks(FileName, offset: UInt64, count: UInt64, block: UInt64)
     /// A digest for each piece of a file that begins at one of these offsets, in their order, and has `count` octets;
@@ -85,6 +108,9 @@ public enum DigestAlgorithm: String, Hashable, Sendable, CaseIterable {
     case sha256
     /// 32 octets (libsodium).
     case blake2b256
+
+    /// Octets of a digest.
+    public var octets: Int { self == .sha1 ? 20 : 32 }
 }
 
 /// A file or folder that a scan found.

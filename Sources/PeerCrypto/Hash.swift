@@ -116,6 +116,11 @@ public func blake2b256(_ left: Bytes32, _ right: Bytes32) -> Bytes32 {
 
 /// The digest of `octets` in one call.
 public func digest(_ octets: Bytes, _ algorithm: DigestAlgorithm, key: Bytes? = nil) -> Bytes {
+    guard key != nil else {
+        var digest = [UInt8](repeating: 0, count: algorithm.octets)
+        digest.setDigest(of: octets, algorithm, at: 0)
+        return Bytes(digest)
+    }
     let digester = Digester(algorithm, key: key)
     digester.update(octets)
     return digester.finish()

@@ -2,6 +2,7 @@ internal import BePeer
 internal import Bootstrap
 internal import DDRP
 internal import Gossip
+internal import PPSP
 internal import PPlusTwo
 internal import PeerCore
 internal import PeerCrypto
@@ -28,6 +29,11 @@ public enum Protocols {
         },
         ProtocolEntry("replication", hasPeers: true) { configuration, node in
             BePeer(configuration, node: node.identity.bePeerID, seed: systemRandom())
+        },
+        ProtocolEntry("content", hasPeers: true, folders: { [PPSP.store: $0.folder] }) { configuration, node in
+            PPSP(
+                configuration, key: node.identity.contentSeed, software: "peernode/\(Node.version)",
+                seed: systemRandom())
         },
     ]
 

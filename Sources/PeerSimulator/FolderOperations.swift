@@ -18,7 +18,8 @@ extension Folder {
             return try scan(under: under, after: after, limit: limit, deep: deep, hidden: hidden)
         case .inspect(let file): return .entries([fileEntry(file.path, try entry(file.path))], more: false)
         case .readAt(let file, let offset, let count): return try read(file.path, offset: offset, count: count)
-        case .writeAt(let file, let offset, let bytes): try write(bytes, to: file.path, at: offset)
+        case .write(let file, let pieces):
+            for piece in pieces { try write(piece.octets, to: file.path, at: piece.offset) }
         case .allocate(let file, let size): try allocate(file.path, size: size)
         case .truncate(let file, let size):
             _ = try octets(file.path)
@@ -42,7 +43,7 @@ extension Folder {
             return try digest(file.path, offset: offset, count: count, block: block, algorithm, key: key)
         case .digest(.pieces(let file, let places, let count), let algorithm, let key):
             return try digest(file.path, at: places, count: count, algorithm, key: key)
-        case .digest(.bytes, _, _), .copyRange, .move, .sync, .watch, .unwatch:
+        case .digest(.bytes, _, _), .digest(.each, _, _), .copyRange, .move, .sync, .watch, .unwatch:
             preconditionFailure("the machine's work: \(operation)")
         }
         return .done

@@ -21,6 +21,8 @@ final class Machine {
     var rows = RowStore()
     var bans: [Ban] = []
     var folders: [FolderID: Folder] = [:]
+    /// Folders by the path at which a core has opened them: two names of one path are one folder.
+    private var places: [String: Folder] = [:]
     var sockets: Sockets
     /// What the node itself answers to `ask`.
     var answer: ((Command) -> Reply)?
@@ -85,6 +87,23 @@ final class Machine {
         folders[id] = folder
         return folder
     }
+
+    /// The folder at `path` has that name from now on.
+    func open(_ id: FolderID, at path: String) {
+        if let there = places[path] {
+            folders[id] = there
+        } else {
+            places[path] = folder(id, quota: .max)
+        }
+    }
+
+    /// The folder at a path.
+    func folder(at path: String, quota: UInt64) -> Folder {
+        if let there = places[path] { return there }
+        let folder = Folder(quota: quota) { [unowned self] in wallClock }
+        places[path] = folder
+        return folder
+    }
 }
 
 // Bans.
@@ -120,6 +139,8 @@ extension Machine {
         switch operation {
         case .digest(.bytes(let bytes), let algorithm, let key):
             return .digests([PeerCrypto.digest(bytes, algorithm, key: key)])
+        case .digest(.each(let list), let algorithm, let key):
+            return .digests(list.map { PeerCrypto.digest($0, algorithm, key: key) })
         case .copyRange(let source, let offset, let count, let target, let position):
             try Folder.copy(
                 source.path, in: existing(source.folder), offset: offset, count: count, to: target.path,
@@ -150,7 +171,7 @@ extension StoreOperation {
 
     private var files: [FileName] {
         switch self {
-        case .inspect(let file), .readAt(let file, _, _), .writeAt(let file, _, _), .allocate(let file, _),
+        case .inspect(let file), .readAt(let file, _, _), .write(let file, _), .allocate(let file, _),
             .truncate(let file, _), .save(let file, _), .remove(let file), .setTimes(let file, _),
             .digest(.blocks(let file, _, _, _), _, _), .digest(.pieces(let file, _, _), _, _):
             [file]
@@ -160,7 +181,7 @@ extension StoreOperation {
         case .makeFolder(let file), .lock(let file): [file]
         case .examine(let questions, _): questions.map(\.file)
         case .install(let installations, _, _): installations.map(\.file)
-        case .scan, .watch, .unwatch, .freeSpace, .digest(.bytes, _, _): []
+        case .scan, .watch, .unwatch, .freeSpace, .digest(.bytes, _, _), .digest(.each, _, _): []
         }
     }
 

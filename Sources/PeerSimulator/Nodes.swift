@@ -106,6 +106,12 @@ extension Simulator {
         machine(node).folder(FolderID(name), quota: quota)
     }
 
+    /// The folder at a path of the node's machine, made when it is not there; cores open it by names of their own.
+    @discardableResult
+    public func folder(at path: String, of node: NodeID, quota: UInt64 = 1 << 30) -> Folder {
+        machine(node).folder(at: path, quota: quota)
+    }
+
     func machine(_ node: NodeID) -> Machine { world.machines[node.index] }
 }
 

@@ -29,7 +29,7 @@ extension Process {
         case .fetch(let request, let fetch): self.fetch(request, fetch, seat)
         case .cancelFetch(let request): seat.http.fetches[request]?.fail(.cancelled)
         case .resolve(let request, let name): resolve(request, name, seat)
-        case .open(let folder, _): _ = machine.folder(folder, quota: .max)
+        case .open(let folder, let path): machine.open(folder, at: path)
         case .store(let request, let operation): store(request, operation, seat)
         case .remember(let table, let key, let record): remember(table, key, record, seat)
         case .forget(let table, let key): stagedRows.append((table, key, nil))

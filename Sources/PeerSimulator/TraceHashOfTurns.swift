@@ -88,7 +88,7 @@ extension StoreOperation: Traceable {
         case .unwatch(let folder): hash.add(case: 3, folder)
         case .inspect(let file): hash.add(case: 4, file)
         case .readAt(let file, let offset, let count): hash.add(case: 5, file, offset, count)
-        case .writeAt(let file, let offset, let bytes): hash.add(case: 6, file, offset, bytes)
+        case .write(let file, let pieces): hash.add(case: 6, file, pieces)
         case .allocate(let file, let size): hash.add(case: 7, file, size)
         case .truncate(let file, let size): hash.add(case: 8, file, size)
         case .save(let file, let bytes): hash.add(case: 9, file, bytes)
@@ -101,6 +101,7 @@ extension StoreOperation: Traceable {
         case .sync(let files): hash.add(case: 15, files)
         case .freeSpace(let folder): hash.add(case: 16, folder)
         case .digest(.bytes(let bytes), let algorithm, let key): hash.add(case: 17, bytes, algorithm.rawValue, key)
+        case .digest(.each(let list), let algorithm, let key): hash.add(case: 24, list, algorithm.rawValue, key)
         case .digest(.blocks(let file, let offset, let count, let block), let algorithm, let key):
             hash.add(case: 18, file, offset, count, block, algorithm.rawValue, key)
         case .digest(.pieces(let file, let places, let count), let algorithm, let key):
@@ -192,6 +193,10 @@ extension FileReception: Traceable {
 
 extension FileEntry: Traceable {
     func trace(into hash: inout TraceHash) { hash.add(case: 1, path, isFolder, size, modified, stamp, isExecutable) }
+}
+
+extension FilePiece: Traceable {
+    func trace(into hash: inout TraceHash) { hash.add(case: 1, offset, octets) }
 }
 
 extension LeftOut: Traceable {

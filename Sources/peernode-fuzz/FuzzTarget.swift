@@ -22,6 +22,14 @@ enum FuzzTarget: String, CaseIterable {
     case messages = "replication-messages"
     /// A manifest of BePeer/1.
     case manifest = "replication-manifest"
+    /// A stream of PPSP: control messages and transfers.
+    case contentStream = "content-stream"
+    /// Chunk messages of a PPSP transfer.
+    case contentTransfer = "content-transfer"
+    /// A datagram of RFC 7574.
+    case contentDatagram = "content-datagram"
+    /// A file of a hash tree, and a script of what a fetcher is told.
+    case contentTree = "content-tree"
     /// A script for the operator's interface.
     case admin
     /// A configuration file, and after an octet 0 the lines of an environment.
@@ -43,6 +51,10 @@ enum FuzzTarget: String, CaseIterable {
         case .files: try FilesScript.run(input)
         case .messages: try checkMessages(input)
         case .manifest: try checkManifest(input)
+        case .contentStream: try checkContentStream(input)
+        case .contentTransfer: try checkContentTransfer(input)
+        case .contentDatagram: try checkContentDatagram(input)
+        case .contentTree: try ContentTreeScript.run(input)
         case .admin: try AdminScript.run(input)
         case .configuration: try checkConfiguration(input)
         }

@@ -38,7 +38,8 @@ import Testing
     @Test(arguments: [
         (FuzzTarget.envelope, 1500), (.ddrp, 300), (.bootstrap, 100), (.gossipAPI, 300), (.gossipLink, 300),
         (.gossipDatagram, 300), (.filesLines, 1500), (.files, 300), (.messages, 1500),
-        (.manifest, 1500), (.admin, 600), (.configuration, 600),
+        (.manifest, 1500), (.contentStream, 600), (.contentTransfer, 600), (.contentDatagram, 1500),
+        (.contentTree, 300), (.admin, 600), (.configuration, 600),
     ])
     func `random inputs and changed seeds keep the rules`(target: FuzzTarget, count: Int) throws {
         let seeds = try seeds(of: target).map(\.input)

@@ -106,6 +106,26 @@ import Testing
         }
     }
 
+    @Test func `a digest put in place is the published one, of two pieces too, also over them`() {
+        for example in Self.plain where example.message.count < 100 {
+            for (algorithm, expected) in example.digests {
+                let size = algorithm.octets
+                for cut in 0...example.message.count {
+                    var octets = Array(example.message[cut...]) + Array(example.message[..<cut])
+                    octets += [UInt8](repeating: 7, count: size + 1)
+                    let first = example.message.count - cut..<example.message.count
+                    let rest = 0..<example.message.count - cut
+                    octets.setDigest(of: first, and: rest, algorithm, at: 0)
+                    #expect(hexadecimal(octets[..<size]) == expected, "\(algorithm) \(cut)")
+                    #expect(octets.last == 7)
+                }
+                var room = [UInt8](repeating: 7, count: size + 2)
+                room.setDigest(of: Bytes([1] + example.message).dropping(1), algorithm, at: 1)
+                #expect(hexadecimal(room[1...size]) == expected && room.first == 7 && room.last == 7)
+            }
+        }
+    }
+
     @Test func `BLAKE2b in one call is the same digest, of a slice too`() {
         for example in Self.plain + Self.keyed {
             guard let expected = example.digests[.blake2b256] else { continue }

@@ -25,6 +25,40 @@ import Testing
         }
     }
 
+    @Test func `an Ed25519 signature is that of RFC 8032, and only of its message and key`() throws {
+        // RFC 8032, section 7.1, tests 1 to 3.
+        let table = [
+            (
+                "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60", "",
+                "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
+                    + "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+            ),
+            (
+                "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb", "72",
+                "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+                    + "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+            ),
+            (
+                "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7", "af82",
+                "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac"
+                    + "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"
+            ),
+        ]
+        for (seed, message, signature) in table {
+            let (seed, message) = (try octets32(seed), try #require(Bytes(hex: message)))
+            let made = Ed25519.sign(message, seed: seed)
+            let publicKey = Ed25519.publicKey(seed: seed)
+            #expect(made.hex == signature)
+            #expect(Ed25519.isValid(signature: made, of: message, by: publicKey))
+            #expect(!Ed25519.isValid(signature: made, of: Bytes(message.array + [0]), by: publicKey))
+            #expect(!Ed25519.isValid(signature: made, of: message, by: .zero))
+            #expect(!Ed25519.isValid(signature: made.dropping(1), of: message, by: publicKey))
+            var changed = made.array
+            changed[40] ^= 1
+            #expect(!Ed25519.isValid(signature: Bytes(changed), of: message, by: publicKey))
+        }
+    }
+
     @Test func `peer ID, content key and node ID follow from the secret`() throws {
         // Peer IDs of the DDRP vectors; content seeds and keys by Python (hashlib, OpenSSL).
         let table = [

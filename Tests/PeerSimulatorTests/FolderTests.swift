@@ -30,7 +30,7 @@ struct FolderTests {
         ]
         for operation in full {
             let expected = StoreResult.failed(
-                "\(operation)".contains("18446744073709551615, 31") ? .other("EFBIG") : .noSpace)
+                "\(operation)".contains("18446744073709551615, octets: 31") ? .other("EFBIG") : .noSpace)
             #expect(try answer(stage, operation) == expected, "\(operation)")
         }
         #expect(folder.paths == ["old"] && folder["old"] == text("12345678") && folder.used == 8)

@@ -182,6 +182,17 @@ import Testing
                 "Tests/BePeerTests/Vectors/bepeer.json",
                 ["BePeerRequest", "FilesToGet", "FilesUpdated", "TrustedPeerConfirm"].map { "\"type\": \"\($0)\"" }
             ),
+            (
+                "Tests/PPSPTests/Vectors/ppsp.json",
+                ["REQUEST", "RESPONSE", "ADVERTISE", "TRANSFER"].map { "\"type\": \"\($0)\"" }
+                    + [
+                        "DATA_AVAILABILITY", "DATA_AVAIL_QUERY", "PROPERTY_PROVISION", "PEERLIST_PROVISION",
+                        "PEERLIST_QUERY", "TRANSPORT_PARAMETER", "TRANSPORT_MANDATORY",
+                    ].map { "\"method\": \"\($0)\"" }
+                    + [
+                        "HANDSHAKE", "DATA", "ACK", "HAVE", "INTEGRITY", "PEX_REQ", "CANCEL", "CHOKE", "UNCHOKE",
+                    ].map { "\"type\": \"\($0)\"" }
+            ),
             ("Tests/BootstrapTests/Vectors/gossip.json", [510, 511, 513].map { "\"type\": \($0)" }),
         ]
         for (path, marks) in vectors {

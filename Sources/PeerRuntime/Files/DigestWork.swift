@@ -10,6 +10,7 @@ public final class DigestWork: @unchecked Sendable {
 
     private enum Octets {
         case inMemory(Bytes)
+        case each([Bytes])
         case inFile(FileName)
     }
 
@@ -38,6 +39,9 @@ public final class DigestWork: @unchecked Sendable {
         case .bytes(let bytes):
             octets = .inMemory(bytes)
             (start, count, block) = (0, UInt64(bytes.count), UInt64(bytes.count))
+        case .each(let list):
+            octets = .each(list)
+            (start, count, block) = (0, UInt64(list.count), 1)
         case .blocks(let file, let offset, let count, let block):
             octets = .inFile(file)
             (self.start, self.count, self.block) = (offset, count, block)
@@ -60,6 +64,7 @@ public final class DigestWork: @unchecked Sendable {
 
     /// True when all is done.
     private func hashJob() throws(SystemError) -> Bool {
+        if case .each(let list) = octets { return hashEach(list) }
         if done == 0 { try begin() }
         let end = done + min(count - done, UInt64(Self.jobOctets))
         while done < end {
@@ -74,10 +79,22 @@ public final class DigestWork: @unchecked Sendable {
         return true
     }
 
+    /// Whole ones, until there is work for one call.
+    private func hashEach(_ list: [Bytes]) -> Bool {
+        var octets = 0
+        while done < count, octets < Self.jobOctets {
+            digests.append(digest(list[Int(done)], algorithm, key: key))
+            octets += list[Int(done)].count
+            done += 1
+        }
+        return done == count
+    }
+
     private func begin() throws(SystemError) {
         // BLAKE2b's own limit of a key.
         if algorithm == .blake2b256, let key, key.count > 64 { throw .invalidArgument }
         switch octets {
+        case .each: break
         case .inMemory:
             // The digest of nothing is one too; a file range of no octets has no blocks.
             if count == 0 { digests = [digest(Bytes(), algorithm, key: key)] }
@@ -99,6 +116,7 @@ public final class DigestWork: @unchecked Sendable {
     private func hash(_ count: Int) throws(SystemError) -> Int {
         let piece: Bytes
         switch octets {
+        case .each: piece = Bytes()
         case .inMemory(let bytes): piece = bytes.slice(Int(done)..<Int(done) + count)
         case .inFile: piece = try file?.read(count: count, at: position) ?? Bytes()
         }

@@ -193,7 +193,7 @@ extension StoreOperation {
         switch self {
         case .scan(let folder, _, _, _, _, _), .watch(let folder, _), .unwatch(let folder), .freeSpace(let folder):
             folder
-        case .inspect(let file), .readAt(let file, _, _), .writeAt(let file, _, _), .allocate(let file, _),
+        case .inspect(let file), .readAt(let file, _, _), .write(let file, _), .allocate(let file, _),
             .truncate(let file, _), .save(let file, _), .rename(let file, _, _), .copyRange(let file, _, _, _, _),
             .move(let file, _), .remove(let file), .setTimes(let file, _), .makeFolder(let file), .lock(let file):
             file.folder

@@ -6,7 +6,7 @@ public import PeerCore
 /// Beyond what `StoreOperation` says:
 /// * links are never followed and special files never opened: a link anywhere below the folder is `.notAFolder`, a
 ///   FIFO, socket or device `ENXIO`, a folder in place of a file `EISDIR`;
-/// * whatever gives a file a place (`writeAt`, `allocate`, `save`, `rename`, `copyRange`, `move`) makes the folders
+/// * whatever gives a file a place (`write`, `allocate`, `save`, `rename`, `copyRange`, `move`) makes the folders
 ///   that are missing;
 /// * a file that has more names than one is not written in place (`.notPermitted`), since its other name may be
 ///   outside the folder; `save` gives the name a new file and leaves the others alone;
@@ -58,8 +58,9 @@ private func answer(
 
 private func perform(_ operation: StoreOperation, in folders: Folders) throws(SystemError) {
     switch operation {
-    case .writeAt(let file, let offset, let octets):
-        try folders.openFile(file, .writeOrMake).write(octets, at: offset)
+    case .write(let file, let pieces):
+        let file = try folders.openFile(file, .writeOrMake)
+        for piece in pieces { try file.write(piece.octets, at: piece.offset) }
     case .allocate(let file, let size):
         try folders.openFile(file, .writeOrMake).allocate(size)
     case .truncate(let file, let size):

@@ -29,7 +29,7 @@ enum Program {
 
     static let commands: [Subcommand] =
         [runCommand, checkConfigCommand, keygenCommand, idCommand] + operatorCommands + gossipCommands
-        + filesCommands + [replicateCommand, testbedCommand, versionCommand]
+        + filesCommands + [replicateCommand, contentCommand, testbedCommand, versionCommand]
 
     static func run(_ words: [String]) -> ExitCode {
         let name = words.dropFirst().first ?? ""

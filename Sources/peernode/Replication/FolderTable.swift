@@ -86,7 +86,7 @@ enum JoinResult {
 
 extension Record {
     /// A value for people, a dash where there is none.
-    fileprivate func plain(_ name: String) -> String {
+    func plain(_ name: String) -> String {
         guard let value = self[name], value != .null else { return "-" }
         return value.plain
     }

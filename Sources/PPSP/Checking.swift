@@ -1,0 +1,179 @@
+internal import PeerCore
+
+/// A chunk that is verified and on its way to the disk.
+struct Stored {
+    let tie: Tie
+    let chunk: UInt64
+    let octets: Int
+}
+
+// Chunks are hashed in batches off the loop, proved in order, and only then written (PPSP section 9.3).
+extension PPSP {
+    /// Octets that one batch has at most: some milliseconds of a worker thread.
+    private static let batchOctets = 1 << 20
+    /// Octets for which a batch is begun while others are under way.
+    private static let fullOctets = 256 << 10
+    /// Batches under way: more than there are cores brings nothing.
+    private static let mostChecks = 4
+    /// From the first chunk that is stored to the moment at which that is durable.
+    private static let keepTime = Duration.seconds(2)
+
+    mutating func checkArrivals(_ number: Int, into effects: inout Effects) {
+        while let swarm = swarms[number], !swarm.arrivals.isEmpty, let function = swarm.metadata.hashFunction,
+            swarm.checks.count < Self.mostChecks, swarm.checks.isEmpty || swarm.arrivedOctets >= Self.fullOctets
+        {
+            var octets = 0
+            let batch = swarm.arrivals.prefix { arrival in
+                defer { octets += arrival.payload.count }
+                return octets == 0 || octets + arrival.payload.count <= Self.batchOctets
+            }
+            octets = batch.reduce(0) { $0 + $1.payload.count }
+            let check = Check(number: swarm.lastCheck + 1, arrivals: Array(batch))
+            swarms[number]?.lastCheck += 1
+            swarms[number]?.arrivals.removeFirst(batch.count)
+            swarms[number]?.arrivedOctets -= octets
+            swarms[number]?.checks.append(check)
+            let source = DigestSource.each(batch.map(\.payload))
+            errands[effects.store(.digest(source, function.algorithm, key: nil))] = .checked(
+                number, check: check.number)
+        }
+    }
+
+    /// Hashes are there. Proofs are taken in the order in which chunks came, since each may rest on the one before.
+    mutating func checked(
+        _ number: Int, _ check: Int, _ result: StoreResult, at now: Moment, into effects: inout Effects
+    ) {
+        guard let index = swarms[number]?.checks.firstIndex(where: { $0.number == check }) else { return }
+        guard case .digests(let digests) = result else { preconditionFailure("octets in memory cannot be hashed") }
+        swarms[number]?.checks[index].digests = digests
+        while let check = swarms[number]?.checks.first, let digests = check.digests {
+            swarms[number]?.checks.removeFirst()
+            var pieces: [FilePiece] = []
+            var stored: [Stored] = []
+            for (arrival, digest) in zip(check.arrivals, digests) where prove(arrival, digest, number, into: &effects) {
+                let size = swarms[number]?.chunkSize ?? 0
+                pieces.append(FilePiece(at: arrival.chunk * size, arrival.payload))
+                stored.append(Stored(tie: arrival.tie, chunk: arrival.chunk, octets: arrival.payload.count))
+            }
+            guard !pieces.isEmpty, let part = swarms[number]?.part else { continue }
+            errands[effects.store(.write(part, pieces))] = .written(number, stored)
+        }
+        toPump.insert(number)
+    }
+
+    /// Whether a chunk belongs to the content.
+    private mutating func prove(
+        _ arrival: Arrival, _ digest: Bytes, _ number: Int, into effects: inout Effects
+    ) -> Bool {
+        let tie = arrival.tie
+        guard swarms[number]?.phase == .fetching else { return false }
+        var hashes = partners[tie]?.take?.unverified ?? UnverifiedHashes()
+        for (node, hash) in arrival.hashes { hashes.insert(node, hash) }
+        let countBefore = swarms[number]?.chunkCount
+        let verdict =
+            swarms[number]?.tree?.verify(
+                arrival.chunk, leaf: digest, length: arrival.payload.count, with: &hashes) ?? .missing
+        partners[tie]?.take?.unverified = hashes
+        if let count = swarms[number]?.chunkCount, count != countBefore { counted(number, count) }
+        switch verdict {
+        case .verified(let below):
+            guard isWhole(arrival, number) else { break }
+            let node = below ?? Subtree(leaf: arrival.chunk)
+            swarms[number]?.unwritten.insert(node.range)
+            return true
+        case .missing:
+            // It believes to have told what we have not: the transfer begins anew.
+            swarms[number]?.inHand.remove(arrival.chunk)
+            release([arrival.chunk], number)
+            blame(tie, "hashes_missing", points: Conduct.slip, into: &effects)
+            renew(tie, into: &effects)
+            return false
+        case .tooLarge:
+            fail(number, "the content has more chunks than /content/maxContentBytes allows", into: &effects)
+            return false
+        case .contradicted: break
+        }
+        swarms[number]?.inHand.remove(arrival.chunk)
+        release([arrival.chunk], number)
+        blame(tie, "chunk", into: &effects)
+        return false
+    }
+
+    /// All chunks but the last have the same size.
+    private func isWhole(_ arrival: Arrival, _ number: Int) -> Bool {
+        guard let swarm = swarms[number], let count = swarm.chunkCount else { return false }
+        return arrival.chunk + 1 == count || arrival.payload.count == swarm.chunkSize
+    }
+
+    /// The number of chunks is known, or is smaller than somebody has made believe.
+    private mutating func counted(_ number: Int, _ count: UInt64) {
+        swarms[number]?.counted(count)
+        for tie in ties(of: number) {
+            guard let partner = partners[tie] else { continue }
+            partners[tie]?.has = ChunkSet(partner.has, limit: count)
+        }
+    }
+
+    // MARK: - On the disk
+
+    mutating func written(
+        _ number: Int, _ chunks: [Stored], _ result: StoreResult, at now: Moment, into effects: inout Effects
+    ) {
+        for chunk in chunks { swarms[number]?.inHand.remove(chunk.chunk) }
+        if case .failed(let error) = result {
+            release(chunks.map(\.chunk), number)
+            return fail(number, "\(error)", into: &effects)
+        }
+        guard let before = swarms[number]?.prefix else { return }
+        for chunk in chunks { swarms[number]?.store(chunk) }
+        swarms[number]?.measure(at: now.instant)
+        counters.bytesStored &+= UInt64(chunks.reduce(0) { $0 + $1.octets })
+        if swarms[number]?.isDirty == false {
+            swarms[number]?.isDirty = true
+            timers.set(.keep(number), at: now.instant + Self.keepTime)
+        }
+        spread(number, at: now, into: &effects)
+        swarms[number]?.grow()
+        if swarms[number]?.have.isComplete ?? false {
+            keep(number, into: &effects)
+        } else if swarms[number]?.isOrdered ?? false, swarms[number]?.prefix != before {
+            tellProgress(of: number, at: now, into: &effects)
+        }
+        toPump.insert(number)
+    }
+
+    /// What has come becomes durable: the chunks, then their hashes, then the row that tells of them.
+    mutating func keep(_ number: Int, into effects: inout Effects) {
+        timers.cancel(.keep(number))
+        guard let swarm = swarms[number], swarm.isDirty, !swarm.isKeeping, let tree = swarm.tree else { return }
+        swarms[number]?.isKeeping = true
+        swarms[number]?.isDirty = false
+        // The peaks stand above chunks of which none may be here.
+        let fixed = [0..<HashTree.headBytes] + tree.peaks.map { tree.place(of: $0) }
+        let pieces =
+            fixed.map { FilePiece(at: UInt64($0.lowerBound), tree.encoded($0)) }
+            + swarm.unwritten.ranges().map { range in
+                let octets = tree.fileRange(of: range)
+                return FilePiece(at: UInt64(octets.lowerBound), tree.encoded(octets))
+            }
+        swarms[number]?.unwritten.removeAll()
+        swarms[number]?.keeping = swarm.have
+        errands[effects.store(.write(swarm.hashes, pieces))] = .nothing
+        errands[effects.store(.truncate(swarm.hashes, size: UInt64(tree.encoded.count)))] = .nothing
+        // Behind the hashes, in the folder in which these are; the chunks have been written before.
+        errands[effects.store(.sync([swarm.hashes, swarm.part]))] = .kept(number)
+    }
+
+    mutating func kept(_ number: Int, _ result: StoreResult, at now: Moment, into effects: inout Effects) {
+        guard let swarm = swarms[number] else { return }
+        swarms[number]?.isKeeping = false
+        if case .failed(let error) = result { return fail(number, "\(error)", into: &effects) }
+        rememberMap(number, swarm.keeping, into: &effects)
+        if swarm.keeping.isComplete, swarm.phase == .fetching {
+            finish(number, attempt: 0, into: &effects)
+        } else if swarm.isDirty {
+            timers.set(.keep(number), at: now.instant + Self.keepTime)
+            if swarm.have.isComplete { keep(number, into: &effects) }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+internal import PeerCore
+
+/// One peer in one swarm, over one connection.
+struct Tie: Hashable, Comparable {
+    let connection: ConnectionID
+    let swarm: Int
+
+    static func < (a: Tie, b: Tie) -> Bool { (a.connection, a.swarm) < (b.connection, b.swarm) }
+}
+
+/// One connection, which carries any number of swarms (PPSP section 3).
+struct Link {
+    let remote: SocketAddress
+    /// Whom we have dialled; nil: it has dialled us.
+    let dialled: Destination?
+    /// Our address on it.
+    var local: SocketAddress?
+    var isOpen: Bool
+    /// Nothing more is read from it: it was told to go.
+    var isLeaving = false
+    var reader: FrameReader
+    /// Who it is, by its own word; proved only by section 10.2.
+    var peerID: Bytes32?
+    /// It has proved who it is.
+    var isProved = false
+    /// What it must sign for us, and what we must sign for it.
+    var nonce: Bytes32?
+    var theirNonce: Bytes32?
+    /// Where it accepts connections.
+    var listens: SocketAddress?
+    /// Swarms that are to be asked for when it is open.
+    var wanted: [Int] = []
+    /// Swarms that are to be pushed when it is open.
+    var pushes: [Int] = []
+    /// Our requests that are not answered.
+    var questions: [UInt64: Question] = [:]
+    /// Transfers by which it gives to us, and by which it takes from us, with their swarms.
+    var takes: [UInt64: Int] = [:]
+    var gives: [UInt64: Int] = [:]
+    var heardAt: Instant
+    var saidAt: Instant
+    /// Whether a frame had begun when something came last.
+    var wasInside = false
+    /// More waits to be sent than the host likes.
+    var isStalled = false
+    /// Octets of files that are with the host and not with the system.
+    var handing = 0
+    /// Requests that it may still make, in thousandths (PPSP section 10.1).
+    var allowance = Link.burst
+    var allowanceAt: Instant
+
+    /// 20 control requests a second, 40 at once (PPSP section 10.1), in thousandths.
+    static let burst = 40_000
+    /// Thousandths of a request in a millisecond.
+    static let allowancePerMillisecond = 20
+
+    init(_ remote: SocketAddress, dialled: Destination?, contentLimit: Int, at now: Instant) {
+        self.remote = remote
+        self.dialled = dialled
+        isOpen = dialled == nil
+        reader = FrameReader(contentLimit: contentLimit)
+        (heardAt, saidAt, allowanceAt) = (now, now, now)
+    }
+
+    /// Whether one more control request is within its rate.
+    mutating func takesRequest(at now: Instant) -> Bool {
+        let milliseconds = Int((now - allowanceAt).nanoseconds / 1_000_000)
+        allowance = min(Self.burst, allowance + min(milliseconds, Self.burst) * Self.allowancePerMillisecond)
+        allowanceAt = now
+        // One request.
+        guard allowance >= 1000 else { return false }
+        allowance -= 1000
+        return true
+    }
+}
+
+/// What a request of ours was for.
+struct Question {
+    let swarm: Int
+    /// The second try.
+    var isAgain = false
+    /// It only proves who we are (PPSP section 10.2).
+    var isGreeting = false
+    /// An ADVERTISE that offers to push.
+    var isOffer = false
+}
+
+/// A peer in a swarm: what it has, what it gives, what it takes.
+struct Partner {
+    let peerID: Bytes32
+    /// Chunks that it says it has.
+    var has = ChunkSet()
+    /// It has told of its chunks.
+    var isKnown = false
+    var take: Take?
+    var give: Give?
+    /// Whether it was refused as one who takes pushes.
+    var refusesPush = false
+    /// From one question for other peers to the next.
+    var peersPause: Duration?
+
+    /// Chunks come from it.
+    struct Take {
+        let id: UInt64
+        let rules: ChunkRules
+        /// Octets that it lets us have outstanding.
+        let window: Int
+        /// Chunks that were asked for, with the time of it.
+        var asked: [UInt64: Instant] = [:]
+        /// Chunks that were asked for and are not wanted any more: they may still come.
+        var withdrawn = ChunkSet()
+        var isChoked = false
+        /// It was late: it is not asked before.
+        var restsUntil: Instant?
+        /// It gives without being asked.
+        var isPush = false
+        /// What it has told of hashes since its last chunk, and what nothing has proved yet.
+        var told: [(node: Subtree, hash: Bytes)] = []
+        var unverified = UnverifiedHashes()
+        /// Octets that came, for the choice of slots.
+        var octets: UInt64 = 0
+        var pace = Pace()
+    }
+
+    /// Chunks go to it.
+    struct Give {
+        let id: UInt64
+        let rules: ChunkRules
+        /// What it has asked for, in order.
+        var queue: [ChunkRange] = []
+        var queued: UInt64 = 0
+        /// Chunks that were sent: the hashes beside them are known there.
+        var sent = ChunkSet()
+        var hasPeaks = false
+        var hasSlot = false
+        /// It was told to wait.
+        var isChoked = false
+        var isPush = false
+        /// Octets that went, and by the last look.
+        var octets: UInt64 = 0
+        var octetsBefore: UInt64 = 0
+        var usedAt: Instant
+    }
+}

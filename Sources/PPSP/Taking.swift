@@ -1,0 +1,239 @@
+internal import PeerCore
+
+// Chunks that come (PPSP sections 8.1, 9.1 to 9.3).
+
+extension PPSP {
+    /// A request was answered with a transport: chunks can be asked for.
+    mutating func beginTaking(
+        _ answer: TransportOffer, _ id: UInt64, _ tie: Tie, at now: Moment, into effects: inout Effects
+    ) {
+        guard let swarm = swarms[tie.swarm], swarm.phase == .fetching else { return }
+        let agreed = transports.choose(from: answer, to: offer(swarm), about: swarm.metadata)
+        guard let agreed, agreed.id == TransportID.tcp else {
+            return offend(tie.connection, .protocolViolation, "transport", into: &effects)
+        }
+        _ = take(agreed, id, tie, isPush: false, at: now, into: &effects)
+    }
+
+    /// What a swarm is made with is known now; false when it cannot be taken.
+    private mutating func take(
+        _ agreed: AgreedTransport, _ id: UInt64, _ tie: Tie, isPush: Bool, at now: Moment, into effects: inout Effects
+    ) -> Bool {
+        guard let function = agreed.swarm.hashFunction,
+            agreed.swarm.contentLength ?? 0 <= configuration.maxContentBytes
+        else { return false }
+        if swarms[tie.swarm]?.tree == nil {
+            var metadata = agreed.swarm
+            // The length is a claim until the last chunk is here.
+            metadata.contentLength = nil
+            swarms[tie.swarm]?.metadata = metadata
+            let most = mostChunks(metadata)
+            swarms[tie.swarm]?.tree = HashTree(root: metadata.swarmID.octets, function, maximumChunks: most)
+        }
+        if let old = partners[tie]?.take { abandon(old, tie) }
+        let rules = ChunkRules(.transfer, agreed.addressing, function)
+        let window = min(configuration.requestWindow, Int(agreed.requestWindow))
+        partners[tie]?.take = Partner.Take(id: id, rules: rules, window: window, isPush: isPush)
+        links[tie.connection]?.takes[id] = tie.swarm
+        toPump.insert(tie.swarm)
+        return true
+    }
+
+    private func mostChunks(_ metadata: SwarmMetadata) -> UInt64 {
+        let size = UInt64(metadata.chunkSize ?? 1)
+        let most = configuration.maxContentBytes / size + (configuration.maxContentBytes.isMultiple(of: size) ? 0 : 1)
+        return min(max(1, most), HashTree.maximumChunks)
+    }
+
+    /// A transfer is given up; what was asked for by it others may give.
+    mutating func abandon(_ take: Partner.Take, _ tie: Tie) {
+        links[tie.connection]?.takes[take.id] = nil
+        partners[tie]?.take = nil
+        release(take.asked.keys.sorted(), tie.swarm)
+    }
+
+    /// A peer offers to push (PPSP section 8.2): the transport by which it may; nil: not so.
+    mutating func acceptPush(
+        _ offer: TransportOffer, _ id: UInt64, _ tie: Tie, at now: Moment, into effects: inout Effects
+    ) -> TransportOffer? {
+        guard let swarm = swarms[tie.swarm], partners[tie]?.take == nil,
+            case .transports(let answer) = transports.answer(to: offer, about: swarm.metadata),
+            let agreed = transports.choose(from: answer, to: .ask, about: joined(swarm.metadata, offer)),
+            agreed.id == TransportID.tcp, take(agreed, id, tie, isPush: true, at: now, into: &effects)
+        else { return nil }
+        return answer
+    }
+
+    /// What is known of a swarm with what an offer says of it.
+    private func joined(_ metadata: SwarmMetadata, _ offer: TransportOffer) -> SwarmMetadata {
+        let entry: TransportEntry? =
+            switch offer {
+            case .ask: nil
+            case .mandatory(let entry): entry
+            case .list(let entries): entries.first { $0.id == TransportID.tcp }
+            }
+        return entry.flatMap { metadata.joined(with: $0) } ?? metadata
+    }
+
+    // MARK: - Frames
+
+    /// A TRANSFER: what it says of chunks we take, or of chunks we give. A peer says both by either transfer.
+    mutating func heard(
+        _ frame: TransferFrame, on connection: ConnectionID, at now: Moment, into effects: inout Effects
+    ) {
+        guard let link = links[connection], link.peerID != nil else {
+            return offend(connection, .protocolViolation, "transfer_first", into: &effects)
+        }
+        guard let swarm = link.takes[frame.transferID] ?? link.gives[frame.transferID] else {
+            return offend(connection, .protocolViolation, "transfer_id", into: &effects)
+        }
+        let tie = Tie(connection: connection, swarm: swarm)
+        let isTake = link.takes[frame.transferID] != nil
+        guard let partner = partners[tie], let rules = isTake ? partner.take?.rules : partner.give?.rules else {
+            return
+        }
+        do throws(DecodeError) {
+            for message in try frame.messages(rules) {
+                heard(message, tie, isTake: isTake, at: now, into: &effects)
+                guard links[connection]?.isLeaving == false else { return }
+            }
+        } catch {
+            offend(connection, .malformed, "\(error)", into: &effects)
+        }
+        toPump.insert(swarm)
+    }
+
+    private mutating func heard(
+        _ message: ChunkMessage, _ tie: Tie, isTake: Bool, at now: Moment, into effects: inout Effects
+    ) {
+        switch message {
+        case .have(let range):
+            partners[tie]?.has.insert(range)
+            partners[tie]?.isKnown = true
+            // Nobody need send what is there already.
+            if partners[tie]?.give?.isPush ?? false { skip(range, tie) }
+        case .integrity(let node, let hash):
+            guard isTake, let told = partners[tie]?.take?.told.count else {
+                return offend(tie.connection, .protocolViolation, "integrity", into: &effects)
+            }
+            guard told < UnverifiedHashes.capacity else {
+                return offend(tie.connection, .flooding, "hashes", into: &effects)
+            }
+            partners[tie]?.take?.told.append((node, Bytes(Array(hash))))
+        case .data(let chunk, _, let payload):
+            guard isTake else { return offend(tie.connection, .protocolViolation, "unasked", into: &effects) }
+            arrived(chunk, payload, tie, at: now, into: &effects)
+        case .request(let range):
+            guard !isTake else { return offend(tie.connection, .protocolViolation, "request", into: &effects) }
+            wanted(range, tie, at: now, into: &effects)
+        case .cancel(let range): if !isTake { skip(range, tie) }
+        case .choke where isTake: choked(tie, at: now, into: &effects)
+        case .unchoke where isTake: partners[tie]?.take?.isChoked = false
+        // A pushed peer stops us, or lets us go on.
+        case .choke: partners[tie]?.give?.isChoked = true
+        case .unchoke: partners[tie]?.give?.isChoked = false
+        case .ack, .signedIntegrity, .handshake, .peerExchangeRequest, .peer, .certifiedPeer: break
+        }
+    }
+
+    /// What is outstanding there will not come.
+    private mutating func choked(_ tie: Tie, at now: Moment, into effects: inout Effects) {
+        guard let take = partners[tie]?.take else { return }
+        partners[tie]?.take?.isChoked = true
+        partners[tie]?.take?.asked = [:]
+        timers.cancel(.chunks(tie))
+        release(take.asked.keys.sorted(), tie.swarm)
+    }
+
+    // MARK: - Chunks
+
+    private mutating func arrived(
+        _ chunk: UInt64, _ payload: Bytes, _ tie: Tie, at now: Moment, into effects: inout Effects
+    ) {
+        guard let take = partners[tie]?.take, let swarm = swarms[tie.swarm] else { return }
+        let askedAt = take.asked[chunk]
+        let wasAsked = askedAt != nil
+        partners[tie]?.take?.asked[chunk] = nil
+        partners[tie]?.take?.octets &+= UInt64(payload.count)
+        partners[tie]?.take?.pace.add(payload.count, askedAt: askedAt, at: now.instant)
+        let told = take.told
+        partners[tie]?.take?.told = []
+        guard wasAsked || take.isPush || take.withdrawn.contains(chunk) else {
+            return offend(tie.connection, .protocolViolation, "unasked", into: &effects)
+        }
+        guard payload.count <= swarm.chunkSize, swarm.chunkCount.map({ chunk < $0 }) ?? true else {
+            if wasAsked { release([chunk], tie.swarm) }
+            return blame(tie, "chunk_size", into: &effects)
+        }
+        counters.bytesReceived &+= UInt64(payload.count)
+        let isKnown = swarm.have.contains(chunk) || swarm.inHand.contains(chunk)
+        guard swarm.phase == .fetching, !isKnown else {
+            counters.bytesTwice &+= UInt64(payload.count)
+            // What it has told of hashes may be needed for its next chunks.
+            for (node, hash) in told { partners[tie]?.take?.unverified.insert(node, hash) }
+            return
+        }
+        if !wasAsked { swarms[tie.swarm]?.ask(ChunkRange(chunk)) }
+        swarms[tie.swarm]?.arrive(Arrival(tie: tie, chunk: chunk, payload: payload, hashes: told))
+        withdraw(chunk, except: tie, into: &effects)
+    }
+
+    /// Others who were asked for it too need not send it (PPSP section 9.4).
+    private mutating func withdraw(_ chunk: UInt64, except tie: Tie, into effects: inout Effects) {
+        for other in ties(of: tie.swarm) where other != tie {
+            guard let take = partners[other]?.take, take.asked[chunk] != nil else { continue }
+            partners[other]?.take?.asked[chunk] = nil
+            partners[other]?.take?.withdrawn.insert(chunk)
+            swarms[tie.swarm]?.withdraw()
+            send([.cancel(ChunkRange(chunk))], take, other, into: &effects)
+        }
+    }
+
+    /// Chunk messages by a transfer.
+    mutating func send(
+        _ messages: [ChunkMessage], _ take: Partner.Take, _ tie: Tie, into effects: inout Effects
+    ) {
+        for part in TransferFrame.parts(messages, transferID: take.id, take.rules) {
+            effects.send(part, on: tie.connection)
+        }
+    }
+
+    /// Chunks that were asked for, or that did not hold, may be asked for again.
+    mutating func release(_ chunks: [UInt64], _ number: Int) {
+        guard let swarm = swarms[number] else { return }
+        for chunk in chunks {
+            swarms[number]?.pendingOctets -= Int(swarm.chunkSize)
+            let isElsewhere =
+                swarm.inHand.contains(chunk) || swarm.ties.contains { partners[$0]?.take?.asked[chunk] != nil }
+            if !swarm.have.contains(chunk), !isElsewhere { swarms[number]?.taken.remove(chunk) }
+        }
+        toPump.insert(number)
+    }
+
+    /// Some of what was asked for is late: others are asked, and this one counts for less (PPSP section 10.1).
+    mutating func chunksDue(_ tie: Tie, at now: Moment, into effects: inout Effects) {
+        guard let take = partners[tie]?.take else { return }
+        let late = take.asked.filter { now.instant - $0.value >= configuration.chunkTime }.keys.sorted()
+        for chunk in late {
+            partners[tie]?.take?.asked[chunk] = nil
+            partners[tie]?.take?.withdrawn.insert(chunk)
+        }
+        if !late.isEmpty {
+            send(late.map { .cancel(ChunkRange($0)) }, take, tie, into: &effects)
+            release(late, tie.swarm)
+            effects.log(
+                .info, "chunks_late",
+                [
+                    "swarm": .string(name(of: tie.swarm)), "peer": .string(partners[tie]?.peerID.hex ?? ""),
+                    "chunks": .count(late.count),
+                ])
+            // It is left alone for a while.
+            partners[tie]?.take?.restsUntil = now.instant + configuration.chunkTime
+        }
+        let rest = partners[tie]?.take?.asked.values.min().map { $0 + configuration.chunkTime }
+        if let next = [rest, late.isEmpty ? nil : partners[tie]?.take?.restsUntil].compactMap(\.self).min() {
+            timers.set(.chunks(tie), at: next)
+        }
+        toPump.insert(tie.swarm)
+    }
+}
