@@ -72,11 +72,12 @@ extension PPSP {
             drop(connection, .selfConnection, into: &effects)
             return false
         }
-        guard !isBanned(message.peerID, at: now.instant) else {
+        links[connection]?.peerID = message.peerID
+        if let culprit = links[connection]?.culprit, isBanned(culprit, at: now.instant) {
             drop(connection, .banned, into: &effects)
             return false
         }
-        links[connection]?.peerID = message.peerID
+        enter(connection)
         timers.set(.link(connection), at: now.instant + configuration.keepAlive)
         return true
     }

@@ -143,8 +143,16 @@ extension PPSP {
             timers.set(.askAgain(tie), at: now.instant + .milliseconds(pause))
         case .authenticationRequired: authenticate(tie, question, at: now, into: &effects)
         case .objectNotFound, .messageForbidden:
-            if question.isOffer { partners[tie]?.refusesPush = true }
-            watch(tie, code, at: now, into: &effects)
+            guard question.isOffer else { return watch(tie, code, at: now, into: &effects) }
+            // It may still pull.
+            join(tie, at: now)
+            partners[tie]?.refusesPush = true
+            effects.log(
+                .info, "push_refused",
+                [
+                    "swarm": .string(name(of: tie.swarm)), "peer": .string(message.peerID.hex),
+                    "code": .string("\(code)"),
+                ])
         case .invalidSyntax, .versionNotSupported, .messageNotSupported, .internalError:
             effects.log(
                 .info, "refused",
@@ -237,5 +245,16 @@ extension PPSP {
             endpoint.kind == .control, endpoint.address.ip == link.remote.ip || link.remote.ip.isLoopback
         else { return }
         links[connection]?.listens = endpoint.address
+        enter(connection)
+    }
+
+    /// Peers whose addresses are remembered.
+    private static let mostKnown = 1000
+
+    /// Writes down where a peer is, by its ID.
+    mutating func enter(_ connection: ConnectionID) {
+        guard let peer = links[connection]?.peerID, let address = links[connection]?.listens else { return }
+        if book.count >= Self.mostKnown, book[peer] == nil, let other = book.keys.min() { book[other] = nil }
+        book[peer] = address
     }
 }

@@ -1,5 +1,11 @@
 internal import PeerCore
 
+/// Who has behaved so: an ID at an address, since anybody can borrow the ID of somebody else.
+struct Culprit: Hashable {
+    let ip: IPAddress
+    let peerID: Bytes32
+}
+
 /// How a peer has behaved (PPSP section 8.1: banned at 100).
 struct Conduct {
     /// A chunk that does not hold.
@@ -18,8 +24,8 @@ struct Conduct {
 }
 
 extension PPSP {
-    func isBanned(_ peer: Bytes32, at now: Instant) -> Bool {
-        conduct[peer]?.bannedUntil.map { now < $0 } ?? false
+    func isBanned(_ culprit: Culprit, at now: Instant) -> Bool {
+        conduct[culprit]?.bannedUntil.map { now < $0 } ?? false
     }
 
     /// A peer has given something that does not hold.
@@ -29,7 +35,7 @@ extension PPSP {
             .warn, "chunk_refused",
             ["swarm": .string(name(of: tie.swarm)), "peer": .string(peer.hex), "reason": .string(reason)])
         counters.chunksRefused += 1
-        add(points, to: peer, tie.connection, into: &effects)
+        add(points, to: tie.connection, into: &effects)
     }
 
     /// A peer has done what the protocol does not allow: it costs its connection.
@@ -43,24 +49,28 @@ extension PPSP {
             [
                 "address": .text(link.remote), "peer": .string(link.peerID?.hex ?? ""), "reason": .string(what),
             ])
-        if let peer = link.peerID { add(Conduct.offence, to: peer, connection, into: &effects) }
+        if link.peerID != nil { add(Conduct.offence, to: connection, into: &effects) }
         drop(connection, reason, into: &effects)
     }
 
-    private mutating func add(
-        _ points: Int, to peer: Bytes32, _ connection: ConnectionID, into effects: inout Effects
-    ) {
-        if conduct.count >= Conduct.most, conduct[peer] == nil {
+    private mutating func add(_ points: Int, to connection: ConnectionID, into effects: inout Effects) {
+        guard let culprit = links[connection]?.culprit else { return }
+        if conduct.count >= Conduct.most, conduct[culprit] == nil {
             conduct = conduct.filter { isBanned($0.key, at: clock.instant) }
             guard conduct.count < Conduct.most else { return }
         }
-        conduct[peer, default: Conduct()].points += points
-        guard let known = conduct[peer], known.points >= Conduct.limit, !isBanned(peer, at: clock.instant) else {
+        conduct[culprit, default: Conduct()].points += points
+        guard let known = conduct[culprit], known.points >= Conduct.limit, !isBanned(culprit, at: clock.instant) else {
             return
         }
-        conduct[peer] = Conduct(points: 0, bannedUntil: clock.instant + configuration.banTime)
-        effects.log(.warn, "peer_banned", ["peer": .string(peer.hex), "seconds": .seconds(configuration.banTime)])
-        for other in links.keys.sorted() where links[other]?.peerID == peer { drop(other, .banned, into: &effects) }
+        conduct[culprit] = Conduct(points: 0, bannedUntil: clock.instant + configuration.banTime)
+        effects.log(
+            .warn, "peer_banned",
+            [
+                "peer": .string(culprit.peerID.hex), "address": .text(culprit.ip),
+                "seconds": .seconds(configuration.banTime),
+            ])
+        for other in links.keys.sorted() where links[other]?.culprit == culprit { drop(other, .banned, into: &effects) }
     }
 
     /// The transfer with a peer begins anew: both sides forget what was told of hashes.

@@ -54,6 +54,7 @@ extension PPSP {
 
     /// The next chunk of the queue that is here.
     private mutating func next(_ tie: Tie) -> UInt64? {
+        guard let give = partners[tie]?.give, !give.isPush || hasWindow(give, tie) else { return nil }
         while let range = partners[tie]?.give?.queue.first, let have = swarms[tie.swarm]?.have {
             let chunk = range.first
             if range.isSingle {
@@ -64,6 +65,12 @@ extension PPSP {
             if have.contains(chunk) { return chunk }
         }
         return nil
+    }
+
+    /// Whether one more chunk may be pushed.
+    private func hasWindow(_ give: Partner.Give, _ tie: Tie) -> Bool {
+        let size = Int(swarms[tie.swarm]?.chunkSize ?? 0)
+        return give.unconfirmed.isEmpty || (Int(give.unconfirmed.count) + 1) * size <= give.window
     }
 
     /// A chunk, with the hashes that the other side misses to prove it (PPSP section 9.3).
@@ -87,6 +94,7 @@ extension PPSP {
                 swarm.content, offset: chunk * swarm.chunkSize, count: UInt64(octets), on: tie.connection))
         partners[tie]?.give?.hasPeaks = true
         partners[tie]?.give?.sent.insert(chunk)
+        if give.isPush { partners[tie]?.give?.unconfirmed.insert(chunk) }
         partners[tie]?.give?.octets &+= UInt64(octets)
         links[tie.connection]?.handing += octets
         links[tie.connection]?.saidAt = now.instant
@@ -122,7 +130,9 @@ extension PPSP {
 
     mutating func spread(_ number: Int, at now: Moment, into effects: inout Effects) {
         guard let swarm = swarms[number] else { return }
-        if swarm.news.count >= Self.newsChunks || swarm.have.isComplete {
+        // Who pushes waits for word of what has come.
+        let isPushed = swarm.ties.contains { partners[$0]?.take?.isPush ?? false }
+        if swarm.news.count >= Self.newsChunks || swarm.have.isComplete || isPushed {
             tellNews(number, at: now, into: &effects)
         } else if !timers.isSet(.news(number)) {
             timers.set(.news(number), at: now.instant + Self.newsTime)
@@ -136,7 +146,10 @@ extension PPSP {
         swarms[number]?.news.removeAll()
         let messages = swarm.news.ranges().map { ChunkMessage.have($0) }
         for tie in swarm.ties {
-            guard let partner = partners[tie], !partner.has.isComplete else { continue }
+            // Who pushes has all, and waits for word of what has come.
+            guard let partner = partners[tie], !partner.has.isComplete || partner.take?.isPush ?? false else {
+                continue
+            }
             if let give = partner.give {
                 send(messages, give.id, give.rules, on: tie.connection, into: &effects)
             } else if let take = partner.take {
@@ -161,14 +174,20 @@ extension PPSP {
 }
 
 extension TransportOffer {
+    /// What it says of PPSP-TCP.
+    private var tcp: TransportEntry? {
+        switch self {
+        case .ask: nil
+        case .mandatory(let entry): entry
+        case .list(let entries): entries.first { $0.id == TransportID.tcp }
+        }
+    }
+
     /// How chunks are named by PPSP-TCP.
     fileprivate var addressing: ChunkAddressing {
-        let entry: TransportEntry? =
-            switch self {
-            case .ask: nil
-            case .mandatory(let entry): entry
-            case .list(let entries): entries.first { $0.id == TransportID.tcp }
-            }
-        return entry?.addressing.flatMap { ChunkAddressing(rawValue: $0) } ?? .chunks64
+        tcp?.addressing.flatMap { ChunkAddressing(rawValue: $0) } ?? .chunks64
     }
+
+    /// Octets that its sender lets the other side have outstanding by PPSP-TCP.
+    var requestWindow: UInt32 { tcp?.requestWindow ?? AgreedTransport.defaultRequestWindow }
 }

@@ -62,6 +62,9 @@ struct Link {
         (heardAt, saidAt, allowanceAt) = (now, now, now)
     }
 
+    /// Who answers for what comes over it.
+    var culprit: Culprit? { peerID.map { Culprit(ip: remote.ip, peerID: $0) } }
+
     /// Whether one more control request is within its rate.
     mutating func takesRequest(at now: Instant) -> Bool {
         let milliseconds = Int((now - allowanceAt).nanoseconds / 1_000_000)
@@ -136,6 +139,9 @@ struct Partner {
         /// It was told to wait.
         var isChoked = false
         var isPush = false
+        /// Octets that may be pushed and not yet be said to be there, and the chunks that are so.
+        var window = Int.max
+        var unconfirmed = ChunkSet()
         /// Octets that went, and by the last look.
         var octets: UInt64 = 0
         var octetsBefore: UInt64 = 0

@@ -142,7 +142,7 @@ extension PPSP {
     /// Where a peer is: `host:port`, a host alone, or the ID of one that is known.
     private func destination(_ text: String) -> Destination? {
         if let peer = Bytes32(hex: text) {
-            return links.values.first { $0.peerID == peer }?.listens.map { .address($0) }
+            return book[peer].map { .address($0) }
         }
         if let ip = IPAddress(text) { return .address(SocketAddress(ip, Self.standardPort)) }
         return Destination(text) ?? Destination("\(text):\(Self.standardPort)")

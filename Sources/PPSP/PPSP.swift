@@ -39,7 +39,9 @@ public struct PPSP: PeerProtocol {
     /// What answers of files are for.
     var errands: [RequestID: Errand] = [:]
     var watchers: [CommandID: Watcher] = [:]
-    var conduct: [Bytes32: Conduct] = [:]
+    var conduct: [Culprit: Conduct] = [:]
+    /// Where peers were that are known by their IDs.
+    var book: [Bytes32: SocketAddress] = [:]
     var counters = Counters()
 
     /// The protocol for a node that proves itself by an Ed25519 key.

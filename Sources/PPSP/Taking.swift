@@ -111,7 +111,10 @@ extension PPSP {
             partners[tie]?.has.insert(range)
             partners[tie]?.isKnown = true
             // Nobody need send what is there already.
-            if partners[tie]?.give?.isPush ?? false { skip(range, tie) }
+            if partners[tie]?.give?.isPush ?? false {
+                skip(range, tie)
+                partners[tie]?.give?.unconfirmed.remove(range)
+            }
         case .integrity(let node, let hash):
             guard isTake, let told = partners[tie]?.take?.told.count else {
                 return offend(tie.connection, .protocolViolation, "integrity", into: &effects)
@@ -171,6 +174,8 @@ extension PPSP {
             counters.bytesTwice &+= UInt64(payload.count)
             // What it has told of hashes may be needed for its next chunks.
             for (node, hash) in told { partners[tie]?.take?.unverified.insert(node, hash) }
+            // Who pushes waits for word of it.
+            if take.isPush, swarm.have.contains(chunk) { send([.have(ChunkRange(chunk))], take, tie, into: &effects) }
             return
         }
         if !wasAsked { swarms[tie.swarm]?.ask(ChunkRange(chunk)) }

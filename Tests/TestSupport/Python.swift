@@ -53,6 +53,12 @@ public enum Python {
         try await check("bepeer_check.py", name, ["--vectors", vectors] + options, limit)
     }
 
+    /// Plays a case of PPSP to its end; throws what differed.
+    public static func contentCase(_ name: String, within limit: Duration = .seconds(240)) async throws {
+        let vectors = folder + "/../../PPSPTests/Vectors/ppsp.json"
+        try await check("ppsp_check.py", name, ["--vectors", vectors], limit)
+    }
+
     /// Starts a DDRP peer, which ends by itself after some minutes.
     public static func peer(_ arguments: String..., name: String = "python peer") throws -> ChildProcess {
         try start("ddrp_peer.py", ["--seconds", "200", "--standard-port", "\(NodeHome.port)"] + arguments, name: name)
