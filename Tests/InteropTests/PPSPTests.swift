@@ -22,14 +22,14 @@ import Testing
 
     @Test(arguments: [
         "pull", "serve", "standard-output", "commands", "first-frames", "requests", "other-messages", "windows",
-        "by-peer-id", "haves", "parts", "choke", "upload-slots", "end-game", "both-ways", "resumes", "big-pull",
+        "by-peer-id", "haves", "parts", "choke", "upload-slots", "end-game", "both-ways", "resumes",
     ])
     func `contents are pulled, both ways`(_ name: String) async throws {
         try await Python.contentCase(name)
     }
 
     @Test(arguments: [
-        "push-accepted", "push-refused", "advertise-only", "push-by-node", "push-unanswered", "push-choked", "big-push",
+        "push-refused", "advertise-only", "push-by-node", "push-unanswered", "push-choked", "big-push",
     ])
     func `contents are pushed, both ways`(_ name: String) async throws {
         try await Python.contentCase(name)
