@@ -11,6 +11,8 @@ enum Decision: Equatable {
     /// Ours is the better one: the peer is to hear of it. `merging`: its changes count as seen. Where its content has
     /// lost against ours they do not yet, else it would not notice that its own has to stay beside ours.
     case behind(merging: Bool)
+    /// Ours has won against that of a peer that tells no versions, and keeps nothing beside its files: we do.
+    case beside
     /// It is to be fetched. `keepsLoser`: our content stays beside it.
     case fetch(keepsLoser: Bool)
     /// It is to be deleted.
@@ -88,12 +90,14 @@ enum Decision: Equatable {
             // It still offers what we have changed since.
             self = .behind(merging: false)
         } else {
+            // It is told of our times in whole seconds too: only by these do both sides find the same winner.
             let winner = Conflict.winner(
-                local: (local.modified.milliseconds, Bytes(local.hash.array)),
-                remote: (modified.milliseconds, Bytes(hash.array)))
+                local: (local.modified.seconds, Bytes(local.hash.array)),
+                remote: (modified.seconds, Bytes(hash.array)))
+            let isCopy = Conflict.isCopy(local.path)
             self =
-                winner == .local && !local.isDiverged
-                ? .behind(merging: false) : .fetch(keepsLoser: !Conflict.isCopy(local.path))
+                winner == .remote || local.isDiverged
+                ? .fetch(keepsLoser: !isCopy) : isCopy ? .behind(merging: false) : .beside
         }
     }
 }

@@ -91,16 +91,17 @@ extension BePeer {
         _ folder: Int, _ paths: [Path], _ result: StoreResult, at now: Moment, into effects: inout Effects
     ) {
         folders[folder].examining -= 1
+        var missing: [Path] = []
         switch result {
         case .examined(let findings):
-            let gone = zip(paths, findings).filter { path, finding in
-                finding == .missing && folders[folder].index[path]?.isFile ?? false
-            }
-            if isMassDelete(gone.count, of: folders[folder].index.liveFiles) {
+            missing = zip(paths, findings).filter { $1 == .missing && isLive($0, folder) }.map(\.0)
+            let files = missing.count { folders[folder].index[$0]?.isFile ?? false }
+            if isMassDelete(files, of: folders[folder].index.liveFiles) {
                 // Only a scan can tell whether the folder itself is there.
                 timers.set(.rescan(folder), at: now.instant)
+                missing = []
             } else {
-                for (path, finding) in zip(paths, findings) {
+                for (path, finding) in zip(paths, findings) where finding != .missing {
                     take(finding, of: path, folder, at: now, into: &effects)
                 }
             }
@@ -108,6 +109,27 @@ extension BePeer {
             effects.log(
                 .warn, "scan_failed", ["folder": .string(folders[folder].name), "error": .text(error)])
         default: break
+        }
+        if !missing.isEmpty {
+            // Files are gone only when their disk is not.
+            folders[folder].examining += 1
+            errands[effects.store(.inspect(folders[folder].file(Marker.lock)))] = .gone(folder, missing)
+        }
+        let later = Set(missing)
+        for path in paths where !later.contains(path) { retryWaiting(on: path, folder, at: now, into: &effects) }
+        examineMore(folder, at: now, into: &effects)
+    }
+
+    private func isLive(_ path: Path, _ folder: Int) -> Bool { folders[folder].index[path]?.isDeleted == false }
+
+    mutating func goneFor(
+        _ paths: [Path], _ folder: Int, _ result: StoreResult, at now: Moment, into effects: inout Effects
+    ) {
+        folders[folder].examining -= 1
+        if case .entries = result {
+            for path in paths { remove(path, folder, at: now, into: &effects) }
+        } else {
+            stop(folder, "no_marker", at: now, into: &effects)
         }
         for path in paths { retryWaiting(on: path, folder, at: now, into: &effects) }
         examineMore(folder, at: now, into: &effects)
@@ -124,7 +146,7 @@ extension BePeer {
         case .folder(let entry):
             if let record = folders[folder].index[path], record.isFolder, !record.isDeleted { return }
             tookFolder(entry, path, folder, at: now, into: &effects)
-        case .missing: remove(path, folder, at: now, into: &effects)
+        case .missing: break
         case .unsteady: touch(path, folder, at: now)
         case .failed(let error):
             effects.log(

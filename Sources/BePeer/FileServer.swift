@@ -72,17 +72,17 @@ extension BePeer {
         if Conditions.isKnown(request.field("If-None-Match"), tag: tag) {
             return answer(exchange, 304, fields, into: &effects)
         }
-        let file = folders[folder].file(record.path)
+        let (file, mark) = (folders[folder].file(record.path), record.mark)
         let isPartAllowed = Conditions.allowsPart(request.field("If-Range"), tag: tag, modified: modified)
         switch isPartAllowed ? Conditions.part(request.field("Range"), size: record.size) : .whole {
         case .whole:
-            effects.append(
-                .respond(exchange, HTTPResponse(200, fields: fields, .file(file, offset: 0, count: record.size))))
+            let body = HTTPResponse.Body.file(file, offset: 0, count: record.size, expected: mark)
+            effects.append(.respond(exchange, HTTPResponse(200, fields: fields, body)))
         case .range(let range):
             fields.append(
                 HTTPField("Content-Range", "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(record.size)"))
             let count = range.upperBound - range.lowerBound
-            let body = HTTPResponse.Body.file(file, offset: range.lowerBound, count: count)
+            let body = HTTPResponse.Body.file(file, offset: range.lowerBound, count: count, expected: mark)
             effects.append(.respond(exchange, HTTPResponse(206, fields: fields, body)))
         case .unsatisfiable:
             answer(exchange, 416, [HTTPField("Content-Range", "bytes */\(record.size)")], into: &effects)

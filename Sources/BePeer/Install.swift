@@ -27,7 +27,7 @@ extension BePeer {
         }
         wants[id]?.decision = decision
         switch decision {
-        case .fetch where want.way == .compare:
+        case .fetch where want.way == .compare, .beside where want.way == .compare:
             // It was read only, since it looked equal.
             wants[id]?.content = nil
             wants[id]?.way = .part
@@ -38,11 +38,13 @@ extension BePeer {
             wants[id]?.content = nil
             if want.isTold { return consider(id, at: now, into: &effects) }
             end(id, held: local?.isFile ?? false, at: now, into: &effects)
-        case .behind where !want.isTold && want.way != .compare && local?.isFile ?? false:
-            keepTheirs(id, content, at: now, into: &effects)
+        case .beside: keepTheirs(id, content, at: now, into: &effects)
         default:
             wants[id]?.content = nil
             if want.isTold { return consider(id, at: now, into: &effects) }
+            // What it still offers is not what both start from.
+            wants[id]?.agreed = nil
+            tellOurs(id)
             end(id, held: false, at: now, into: &effects)
         }
     }
@@ -58,11 +60,9 @@ extension BePeer {
     ) {
         guard let want = wants[id] else { return }
         let folder = want.tie.folder
-        if let place = folders[folder].index.place(of: want.remote.path) {
-            self[want.tie]?.intake?.behind.append(place)
-        }
+        tellOurs(id)
         let path = Conflict.name(for: want.remote.path, modified: content.modified, hash: content.hash.hex)
-        guard !Conflict.isCopy(want.remote.path), folders[folder].index[path] == nil else {
+        guard folders[folder].index[path] == nil else {
             wants[id]?.content = nil
             return end(id, held: false, at: now, into: &effects)
         }
@@ -83,9 +83,7 @@ extension BePeer {
         var aside: RelativePath?
         if let local, local.isFile {
             if want.decision == .fetch(keepsLoser: true) {
-                let copy = Conflict.name(for: path, modified: local.modified, hash: local.hash.hex)
-                aside = copy.relative
-                tellConflict(path, copy, folder, into: &effects)
+                aside = copyOrTrash(local, folder, at: now, into: &effects)
             } else if configuration.trashTime > .zero, source != .present {
                 aside = Marker.trash(path, at: now.wallClock)
             }
@@ -100,6 +98,16 @@ extension BePeer {
                 folders[folder].file(path), from: source, modified: modified,
                 isExecutable: want.isTold ? want.remote.isExecutable : local?.isExecutable ?? false,
                 expected: folders[folder].known(path), aside: aside), at: now, into: &effects)
+    }
+
+    /// Where a losing content goes: beside its file, unless it is there already, also if somebody has edited it since.
+    private func copyOrTrash(
+        _ local: FileRecord, _ folder: Int, at now: Moment, into effects: inout Effects
+    ) -> RelativePath? {
+        let copy = Conflict.name(for: local.path, modified: local.modified, hash: local.hash.hex)
+        if folders[folder].index[copy]?.isFile ?? false { return Marker.trash(local.path, at: now.wallClock) }
+        tellConflict(local.path, copy, folder, into: &effects)
+        return copy.relative
     }
 
     private func tellConflict(_ path: Path, _ copy: Path, _ folder: Int, into effects: inout Effects) {
@@ -123,7 +131,7 @@ extension BePeer {
         folders[folder].ready.removeFirst(batch.count)
         folders[folder].isInstalling = true
         let operation = StoreOperation.install(
-            batch.map(\.installation), staging: Marker.staging, configuration.durability)
+            batch.map(\.installation), staging: Marker.staging, configuration.durability, marker: Marker.lock)
         errands[effects.store(operation)] = .install(folder, batch.map { ($0.want, $0.installation) })
     }
 
@@ -135,7 +143,10 @@ extension BePeer {
         var results: [Result<FileEntry, SystemError>] = []
         switch result {
         case .installed(let all): results = all
-        case .failed(let error): results = batch.map { _ in .failure(error) }
+        case .failed(let error):
+            results = batch.map { _ in .failure(error) }
+            // Whether its disk is there a scan tells.
+            timers.set(.rescan(folder), at: now.instant)
         default: break
         }
         for (index, (id, installation)) in batch.enumerated() {
@@ -169,6 +180,7 @@ extension BePeer {
             effects.log(
                 .info, "delete",
                 ["folder": .string(folders[folder].name), "path": .text(path), "by": .text(want.tie.ip)])
+            removeEmpty(above: path, folder, into: &effects)
         } else {
             record.take(entry)
             record.hash = want.content?.hash ?? record.hash
@@ -199,6 +211,18 @@ extension BePeer {
         examineNow(copy, folder, at: now, into: &effects)
     }
 
+    /// A folder that is empty now goes too, unless it is one that peers tell of: whoever deleted the last file in it
+    /// tells when it is still there.
+    private mutating func removeEmpty(above path: Path, _ folder: Int, into effects: inout Effects) {
+        guard let parent = path.folders.last else { return }
+        if let record = folders[folder].index[parent], record.isFolder, !record.isDeleted { return }
+        errands[effects.store(.remove(folders[folder].file(parent)))] = .emptied(folder, parent)
+    }
+
+    mutating func emptied(_ folder: Int, _ path: Path, _ result: StoreResult, into effects: inout Effects) {
+        if case .done = result { removeEmpty(above: path, folder, into: &effects) }
+    }
+
     private mutating func notPlaced(
         _ id: UInt64, _ installation: Installation, _ error: SystemError, at now: Moment, into effects: inout Effects
     ) {
@@ -215,6 +239,10 @@ extension BePeer {
             foundChanged(id, at: now, into: &effects)
         case (.exists, _), (.notFound, _):
             wants[id]?.content = nil
+            // Or the place beside it is taken, by a copy that was not looked at yet.
+            if let aside = installation.aside, let copy = Path(aside) {
+                examineNow(copy, want.tie.folder, at: now, into: &effects)
+            }
             foundChanged(id, at: now, into: &effects)
         case (.noSpace, _):
             folders[want.tie.folder].space = 0
@@ -229,7 +257,7 @@ extension BePeer {
         guard copies.count >= Self.mostCopies, let oldest = copies.min(by: { $0.modified < $1.modified }),
             let trash = Marker.trash(oldest.path, at: now.wallClock)
         else { return }
-        errands[effects.store(.rename(folders[folder].file(oldest.path), to: trash, replacing: true))] = .nothing
+        errands[effects.store(.rename(folders[folder].file(oldest.path), to: trash, replacing: false))] = .nothing
         touch(oldest.path, folder, at: now)
     }
 }

@@ -34,10 +34,14 @@ struct Intake {
     var changed: [Int] = []
     var behind: [Int] = []
     var failures = 0
+    /// Files of which the peer has another content by now.
+    var overtaken: [Path] = []
     /// How far the manifest was read, and of which node.
     var node: UInt64 = 0
     var sequence: UInt64 = 0
     var attempts = 0
+    /// There is no connection to the server at the moment.
+    var isUnreached = false
     let began: Instant
     /// Octets of all files, as far as their sizes are known, and of those that are dealt with.
     var totalBytes: UInt64 = 0
@@ -68,6 +72,12 @@ extension BePeer {
     mutating func tookOffer(
         _ list: FileList, _ tie: Tie, on connection: ConnectionID, at now: Moment, into effects: inout Effects
     ) {
+        if folders[tie.folder].phase == .opening, folders[tie.folder].receives, list.isHTTP,
+            self[tie]?.state == .trusted
+        {
+            // It is taken in as soon as it is known what is here.
+            return listNext(list, tie, connection, at: now)
+        }
         let answered = requestAnswered(by: tie.ip, tie.folder, at: now)
         let isAsked = answered != nil || self[tie].map { $0.lastRequest != nil } ?? false
         guard folders[tie.folder].receives, folders[tie.folder].isReady,
@@ -92,8 +102,7 @@ extension BePeer {
         distrust(list.names, tie)
         guard list.isHTTP else { return beManual(list, tie, at: now, into: &effects) }
         if self[tie]?.intake != nil {
-            let waiting = self[tie]?.nextList
-            self[tie]?.nextList = waiting?.adding(list) ?? list
+            listNext(list, tie, connection, at: now)
         } else {
             beginIntake(tie, list, isJoining: isAsked, at: now, into: &effects)
         }
@@ -102,6 +111,14 @@ extension BePeer {
     /// What is offered once more instead of being confirmed was not right: it is looked at, whatever its server says.
     private mutating func distrust(_ names: [Path], _ tie: Tie) {
         for name in names where self[tie]?.unconfirmed.remove(name) != nil { self[tie]?.agreed[name]?.tag = "" }
+    }
+
+    private mutating func listNext(_ list: FileList, _ tie: Tie, _ connection: ConnectionID, at now: Moment) {
+        let waiting = self[tie]?.nextList
+        self[tie]?.connection = connection
+        self[tie]?.lastSeen = now.instant
+        self[tie]?.httpPort = list.port
+        self[tie]?.nextList = waiting?.adding(list) ?? list
     }
 
     mutating func beginIntake(
@@ -146,7 +163,8 @@ extension BePeer {
         guard let intake = self[tie]?.intake, intake.phase == .reading else { return }
         var reader = ManifestReader()
         switch result {
-        case .failure(let failure): return intakeFailed(tie, "\(failure)", at: now, into: &effects)
+        case .failure(let failure):
+            return intakeFailed(tie, failure.phrase, isUnreached: failure.isConnection, at: now, into: &effects)
         case .success(let answer):
             guard answer.status == 200, (try? reader.append(answer.body)) != nil, let end = reader.end else {
                 return intakeFailed(tie, "manifest \(answer.status)", at: now, into: &effects)
@@ -259,7 +277,7 @@ extension BePeer {
         if intake.isExtended {
             self[tie]?.node = intake.node
             let before = self[tie]?.sequence ?? 0
-            if intake.failures == 0 { self[tie]?.sequence = max(intake.sequence, before) }
+            if intake.failures + intake.overtaken.count == 0 { self[tie]?.sequence = max(intake.sequence, before) }
         }
         keepPartner(tie, into: &effects)
         effects.log(
@@ -283,8 +301,16 @@ extension BePeer {
                 timers.set(.join(tie.folder, index), at: now.instant + Self.confirmationTime)
             }
         }
-        if intake.failures > 0, !timers.isSet(.resync(tie)) {
+        self[tie]?.hasMissed = intake.failures > 0
+        if intake.failures > 0, self[tie]?.state == .trusted {
             timers.set(.resync(tie), at: now.instant + Self.failurePause)
+        }
+        if !intake.overtaken.isEmpty, let times = self[tie]?.timesOvertaken {
+            self[tie]?.timesOvertaken += 1
+            askAgainFor(intake.overtaken.filter { intake.listed.contains($0) }, intake, tie)
+            timers.set(.resync(tie), at: now.instant + Self.retries[min(times, Self.retries.count - 1)])
+        } else {
+            self[tie]?.timesOvertaken = 0
         }
         goOn(tie, at: now, into: &effects)
     }
@@ -292,17 +318,35 @@ extension BePeer {
     /// How long the confirmation of a report may take: all of it is read back.
     private static let confirmationTime: Duration = .seconds(600)
     /// From a round in which something failed to the next one.
-    private static let failurePause: Duration = .seconds(60)
+    static let failurePause: Duration = .seconds(60)
 
     /// What came while the intake was at work.
     private mutating func goOn(_ tie: Tie, at now: Moment, into effects: inout Effects) {
-        if let list = self[tie]?.nextList {
-            self[tie]?.nextList = nil
+        if self[tie]?.nextList != nil {
+            let list = takeNextList(tie)
             beginIntake(tie, list, isJoining: false, at: now, into: &effects)
         } else if self[tie]?.pullsAgain ?? false {
             self[tie]?.pullsAgain = false
             beginIntake(tie, nil, isJoining: false, at: now, into: &effects)
         }
+    }
+
+    /// Names of an offer that are to be reported as soon as they are here.
+    private mutating func askAgainFor(_ names: [Path], _ intake: Intake, _ tie: Tie) {
+        guard !names.isEmpty, let list = intake.list else { return }
+        let again = FileList(
+            list.kind, folder: list.folder, port: list.port, protocolName: list.protocolName, names: names)
+        let waiting = self[tie]?.againList
+        self[tie]?.againList = waiting.map { again.adding($0) } ?? again
+    }
+
+    /// The names that wait to be taken in.
+    mutating func takeNextList(_ tie: Tie) -> FileList? {
+        guard let partner = self[tie] else { return nil }
+        self[tie]?.nextList = nil
+        self[tie]?.againList = nil
+        guard let again = partner.againList else { return partner.nextList }
+        return partner.nextList.map { again.adding($0) } ?? again
     }
 
     /// Files of ours that a peer has not told of.
@@ -324,7 +368,10 @@ extension BePeer {
             errands[effects.store(.examine(questions, .sha256))] = .report(tie, names, unsure: unsure)
             return
         }
-        tell(names, tie, isEmpty: intake.listed.isEmpty, at: now, into: &effects)
+        // Nothing at all is said where nothing could be had. One who tells versions hears of it when all that was
+        // offered is known here, and ours are newer.
+        let isKnown = intake.isExtended && intake.failures == 0 && intake.overtaken.isEmpty
+        tell(names, tie, isEmpty: intake.listed.isEmpty || isKnown, at: now, into: &effects)
     }
 
     mutating func reportExamined(
@@ -343,7 +390,9 @@ extension BePeer {
     ) {
         guard !names.isEmpty || isEmpty else { return }
         self[tie]?.reportedAt = now.instant
-        if self[tie].flatMap({ facts(of: $0) })?.isExtended != true { self[tie]?.unconfirmed = Set(names) }
+        if let partner = self[tie], facts(of: partner)?.isExtended != true {
+            self[tie]?.unconfirmed.formUnion(names)
+        }
         say(.list(list(.filesUpdated, names, tie.folder)), to: tie, at: now, into: &effects)
         effects.log(
             .info, "report_out",
@@ -351,8 +400,11 @@ extension BePeer {
     }
 
     /// Nothing can be taken in at the moment.
-    mutating func intakeFailed(_ tie: Tie, _ why: String, at now: Moment, into effects: inout Effects) {
+    mutating func intakeFailed(
+        _ tie: Tie, _ why: String, isUnreached: Bool = false, at now: Moment, into effects: inout Effects
+    ) {
         guard let intake = self[tie]?.intake else { return }
+        self[tie]?.intake?.isUnreached = isUnreached
         if intake.attempts < Self.retries.count {
             self[tie]?.intake?.attempts += 1
             self[tie]?.intake?.phase = .greeting
@@ -373,8 +425,21 @@ extension BePeer {
         goOn(tie, at: now, into: &effects)
     }
 
+    /// A peer that was gone is back: what waited for that goes on.
+    mutating func goOnWith(_ ip: IPAddress, at now: Moment) {
+        for folder in folders.indices {
+            let tie = Tie(folder: folder, ip: ip)
+            guard self[tie]?.intake?.isUnreached ?? false, timers.isSet(.intake(tie)) else { continue }
+            timers.set(.intake(tie), at: now.instant)
+        }
+        for (id, want) in wants where want.isUnreached && want.server.ip == ip && timers.isSet(.want(id)) {
+            timers.set(.want(id), at: now.instant)
+        }
+    }
+
     mutating func retryIntake(_ tie: Tie, at now: Moment, into effects: inout Effects) {
         guard let intake = self[tie]?.intake, intake.phase == .greeting else { return }
+        self[tie]?.intake?.isUnreached = false
         if knows(intake.server, for: tie, at: now, into: &effects) { beginList(tie, at: now, into: &effects) }
     }
 

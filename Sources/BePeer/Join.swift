@@ -144,6 +144,7 @@ extension BePeer {
             }
             self[tie]?.state = .candidate
             self[tie]?.failures = 0
+            self[tie]?.wrong = [:]
         }
         effects.log(.info, "join_in", ["folder": .string(folders[tie.folder].name), "peer": .text(tie.ip)])
         switch folders[tie.folder].phase {

@@ -51,7 +51,9 @@ extension BePeer {
         for listener in [Self.messages, Self.http] where life.listening.contains(listener) {
             effects.append(.unlisten(listener))
         }
-        for connection in talks.keys.sorted() { effects.append(.finish(connection)) }
+        for (connection, talk) in talks.sorted(by: { $0.key < $1.key }) {
+            effects.append(talk.isOpen ? .finish(connection) : .abort(connection, .shutdown))
+        }
         for request in errands.filter({ $0.value.isFetch }).keys.sorted(by: { $0.number < $1.number }) {
             effects.append(.cancelFetch(request))
         }
@@ -119,12 +121,19 @@ extension BePeer {
         life.recalled.insert(table)
         guard life.isComplete else { return }
         for folder in folders.indices where folders[folder].phase == .recalling {
+            if folders[folder].sequence > 0 {
+                folders[folder].sequence = (folders[folder].sequence / Self.lifeOfChanges + 1) * Self.lifeOfChanges
+            }
             open(folder, at: now, into: &effects)
         }
         let early = life.early
         life.early = []
         for (id, command) in early { carryOut(command, id, at: now, into: &effects) }
     }
+
+    /// Each life numbers its changes from a multiple of this one on: the last ones of the life before may have been
+    /// told to others, and not have come to the disk. More than a folder has files (BePeer section 2.1).
+    private static let lifeOfChanges: UInt64 = 1 << 20
 
     private mutating func restoreFile(
         _ name: String, _ row: Record, _ folder: Int, _ versions: inout [String: VersionVector]

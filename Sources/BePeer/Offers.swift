@@ -19,7 +19,7 @@ extension BePeer {
             self[tie]?.offered[place] = Partner.Offered(size: record.size, hash: record.hash)
         }
         self[tie]?.offeredAt = now.instant
-        self[tie]?.isOutstanding = true
+        self[tie]?.awaited = Set(places)
         timers.set(.outstanding(tie), at: now.instant + configuration.outstandingTime)
         say(.list(list(.filesToGet, names, tie.folder)), to: tie, at: now, into: &effects)
         counters.offersSent += 1
@@ -43,7 +43,7 @@ extension BePeer {
         self[tie]?.pending = []
         self[tie]?.isPending = []
         let sequence = folders[tie.folder].sequence
-        self[tie]?.told = sequence
+        self[tie]?.offeredSequence = sequence
         offer(places, tie, at: now, into: &effects)
     }
 
@@ -60,11 +60,12 @@ extension BePeer {
         self[tie]?.pending = []
         self[tie]?.isPending = []
         let sequence = folders[tie.folder].sequence
-        self[tie]?.told = sequence
-        keepPartner(tie, into: &effects)
+        self[tie]?.offeredSequence = sequence
         // An old peer knows no deletes, so there is nothing to tell it.
         let files = partner.pending.filter { folders[tie.folder].index.records[$0].isFile }
-        guard !files.isEmpty || facts(of: partner)?.isExtended != false else { return }
+        guard !files.isEmpty || facts(of: partner)?.isExtended != false else {
+            return settled(tie, at: now, into: &effects)
+        }
         offer(files, tie, at: now, into: &effects)
     }
 
@@ -78,7 +79,7 @@ extension BePeer {
             timers.set(.outstanding(tie), at: now.instant + configuration.outstandingTime)
             return
         }
-        self[tie]?.isOutstanding = false
+        self[tie]?.awaited = nil
         self[tie]?.unanswered += 1
         if partner.state == .trusted, partner.unanswered + 1 >= Self.mostUnanswered {
             askAnew(tie, at: now, into: &effects)
@@ -103,25 +104,39 @@ extension BePeer {
 
     /// The offer is answered.
     mutating func settled(_ tie: Tie, at now: Moment, into effects: inout Effects) {
-        self[tie]?.isOutstanding = false
+        self[tie]?.awaited = nil
         self[tie]?.unanswered = 0
         timers.cancel(.outstanding(tie))
+        if let partner = self[tie], partner.told != partner.offeredSequence {
+            self[tie]?.told = partner.offeredSequence
+            keepPartner(tie, into: &effects)
+        }
         offerNext(tie, at: now, into: &effects)
     }
 
     /// Names that the peer itself offers are not awaited back from it.
     mutating func superseded(_ names: [Path], _ tie: Tie, at now: Moment, into effects: inout Effects) {
+        // What looked wrong was newer.
+        if self[tie]?.wrong.isEmpty == false { self[tie]?.forgive(names) }
         guard let partner = self[tie], partner.isOutstanding, partner.verification == nil else { return }
-        for name in names {
-            if let place = folders[tie.folder].index.place(of: name) { self[tie]?.offered[place] = nil }
-        }
-        if self[tie]?.offered.isEmpty ?? false, !partner.offered.isEmpty { settled(tie, at: now, into: &effects) }
+        let places = names.compactMap { folders[tie.folder].index.place(of: $0) }
+        for place in places { self[tie]?.offered[place] = nil }
+        noLongerAwaited(places, tie, into: &effects)
+    }
+
+    /// Files that the peer will not report; without others there is nothing to wait for.
+    mutating func noLongerAwaited(_ places: [Int], _ tie: Tie, into effects: inout Effects) {
+        guard let before = self[tie]?.awaited, !before.isEmpty, self[tie]?.verification == nil else { return }
+        let awaited = before.subtracting(places)
+        self[tie]?.awaited = awaited
+        if awaited.isEmpty { settled(tie, at: clock, into: &effects) }
     }
 
     // MARK: - Reaching a peer
 
     /// It has called, or let itself be called: what it was not told of can be said.
     mutating func heardOf(_ ip: IPAddress, at now: Moment, into effects: inout Effects) {
+        goOnWith(ip, at: now)
         for folder in folders.indices {
             let tie = Tie(folder: folder, ip: ip)
             guard self[tie]?.isReachable == false else { continue }
@@ -143,7 +158,7 @@ extension BePeer {
         self[tie]?.attempts += 1
         if partner.isOutstanding {
             // It never got the offer.
-            self[tie]?.isOutstanding = false
+            self[tie]?.awaited = nil
             timers.cancel(.outstanding(tie))
             for place in partner.offered.keys.sorted() { self[tie]?.owe(place) }
             self[tie]?.offered = [:]

@@ -215,8 +215,26 @@ extension BePeer {
         guard !waiting.isEmpty else {
             return effects.reply(id, [], .refused("\(folders[folder].name) waits for nothing"))
         }
-        for ip in waiting {
-            manualDue(Tie(folder: folder, ip: ip), isConfirmed: true, at: now, into: &effects)
+        // They may have come in this moment.
+        let names = waiting.flatMap { folders[folder].partners[$0]?.manual?.names ?? [] }
+        let questions = names.map { FileQuestion(folders[folder].file($0), known: folders[folder].known($0)) }
+        folders[folder].examining += 1
+        errands[effects.store(.examine(questions, .sha256))] = .byHand(folder, names, id)
+    }
+
+    /// The files that the operator confirms were looked at.
+    mutating func confirmed(
+        _ folder: Int, _ names: [Path], _ id: CommandID, _ result: StoreResult, at now: Moment,
+        into effects: inout Effects
+    ) {
+        examined(folder, names, result, at: now, into: &effects)
+        var isAnyThere = false
+        for ip in folders[folder].partners.keys.sorted() where folders[folder].partners[ip]?.manual != nil {
+            let isThere = manualDue(Tie(folder: folder, ip: ip), isConfirmed: true, at: now, into: &effects)
+            isAnyThere = isAnyThere || isThere
+        }
+        guard isAnyThere else {
+            return effects.reply(id, [], .refused("none of the \(names.count) files is in \(folders[folder].name)"))
         }
         effects.reply(id, [row(of: folder)])
     }

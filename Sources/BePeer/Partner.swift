@@ -50,6 +50,12 @@ struct Partner {
     var intake: Intake?
     /// A message that came during an intake.
     var nextList: FileList?
+    /// Not all could be had of what it has told of last.
+    var hasMissed = false
+    /// Names of an offer that the peer had changed meanwhile.
+    var againList: FileList?
+    /// Intakes in a row in which it had changed files while they were fetched.
+    var timesOvertaken = 0
     /// A manifest is to be read when the intake is done.
     var pullsAgain = false
     /// When we told it what we hold: its confirmation is awaited (BePeer section 4.2).
@@ -63,8 +69,8 @@ struct Partner {
     /// Files it was offered and has not served back yet.
     var offered: [Int: Offered] = [:]
     var offeredAt: Instant?
-    /// An offer waits for its report: the next one is collected meanwhile (BePeer section 4.1).
-    var isOutstanding = false
+    /// The files of an offer that waits for its report: the next one is collected meanwhile (BePeer section 4.1).
+    var awaited: Set<Int>?
     /// Offers in a row that were not answered.
     var unanswered = 0
     /// Changes that it is to be told of, in their order.
@@ -72,11 +78,14 @@ struct Partner {
     var isPending: Set<Int> = []
     /// Changes that it is to be told of as soon as it trusts us.
     var afterTrust: [Int] = []
-    /// Our sequence up to which it was told of changes.
+    /// Our sequence up to which it was told of changes and has answered, and up to which it was told.
     var told: UInt64 = 0
+    var offeredSequence: UInt64 = 0
     var verification: Verification?
-    /// Times that it served wrong content.
+    /// How often in a row it served wrong content, of the file of which it did most often.
     var failures = 0
+    /// The same for each file: what was overwritten since a report looks wrong too, but hardly three times.
+    var wrong: [Path: Int] = [:]
     var droppedAt: WallClock?
 
     // How it is reached.
@@ -90,11 +99,19 @@ struct Partner {
         self.ip = ip
     }
 
+    var isOutstanding: Bool { awaited != nil }
+
     /// Whether files go either way.
     var isBusy: Bool { intake != nil || verification != nil }
 
     /// Its file server.
     var server: SocketAddress? { httpPort.map { SocketAddress(ip, $0) } }
+
+    /// What was wrong with these files is explained.
+    mutating func forgive(_ names: [Path]) {
+        for name in names { wrong[name] = nil }
+        failures = wrong.values.max() ?? 0
+    }
 
     /// Adds a change that it is to be told of.
     mutating func owe(_ place: Int) {

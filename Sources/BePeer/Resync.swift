@@ -24,6 +24,8 @@ extension BePeer {
         guard folders[tie.folder].receives else { return }
         if partner.intake != nil {
             self[tie]?.pullsAgain = true
+        } else if let list = takeNextList(tie) {
+            beginIntake(tie, list, isJoining: false, at: now, into: &effects)
         } else if partner.server != nil, facts(of: partner)?.isExtended != false || !wasReachable {
             beginIntake(tie, nil, isJoining: false, at: now, into: &effects)
         } else {
@@ -54,15 +56,16 @@ extension BePeer {
         manualDue(tie, at: now, into: &effects)
     }
 
-    /// All that was listed is there, or the operator says so.
+    /// All that was listed is there, or the operator says so. Whether something is reported.
+    @discardableResult
     mutating func manualDue(
         _ tie: Tie, isConfirmed: Bool = false, at now: Moment, into effects: inout Effects
-    ) {
-        guard let list = self[tie]?.manual else { return }
+    ) -> Bool {
+        guard let list = self[tie]?.manual else { return false }
         let held = list.names.filter { folders[tie.folder].index[$0]?.isFile ?? false }
         guard held.count == list.names.count || isConfirmed && !held.isEmpty else {
             timers.set(.manual(tie), at: now.instant + Self.manualPause)
-            return
+            return false
         }
         self[tie]?.manual = nil
         timers.cancel(.manual(tie))
@@ -71,5 +74,6 @@ extension BePeer {
         effects.log(
             .info, "report_out",
             ["folder": .string(folders[tie.folder].name), "peer": .text(tie.ip), "names": .count(held.count)])
+        return true
     }
 }

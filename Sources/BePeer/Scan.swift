@@ -41,8 +41,10 @@ extension BePeer {
     /// Whether the folder has its marker. It gets one as long as nothing is known of it.
     mutating func marked(_ folder: Int, _ result: StoreResult, at now: Moment, into effects: inout Effects) {
         switch result {
-        case .entries:
+        case .entries where folders[folder].index.liveFiles == 0:
             errands[effects.store(.lock(folders[folder].file(Marker.lock)))] = .lock(folder)
+        case .entries:
+            errands[effects.store(.inspect(folders[folder].file(Marker.lock)))] = .markerLock(folder)
         case .failed(.notFound) where folders[folder].index.liveFiles == 0:
             errands[effects.store(.makeFolder(folders[folder].file(Marker.folder)))] = .makeMarker(folder)
         case .failed(.notFound): stop(folder, "no_marker", at: now, into: &effects)
@@ -51,6 +53,22 @@ extension BePeer {
             open(folder, at: now, into: &effects)
         case .failed(let error): stop(folder, error.description, at: now, into: &effects)
         default: break
+        }
+    }
+
+    /// Whether the marker is one that we have known: our lock was in it. The operator's own is empty. One with other
+    /// things in it has come to be where the folder's disk is missing.
+    mutating func markerKnown(_ folder: Int, _ result: StoreResult, at now: Moment, into effects: inout Effects) {
+        switch result {
+        case .entries(let entries, _, _) where entries.isEmpty || entries.contains { $0.path == Marker.lock }:
+            errands[effects.store(.lock(folders[folder].file(Marker.lock)))] = .lock(folder)
+        case .failed(.notFound):
+            let content = StoreOperation.scan(
+                folders[folder].id, under: Marker.folder, after: nil, limit: 1, deep: false,
+                hidden: .shown(butNot: "/"))
+            errands[effects.store(content)] = .markerContent(folder)
+        case .failed(let error): stop(folder, error.description, at: now, into: &effects)
+        default: stop(folder, "no_marker", at: now, into: &effects)
         }
     }
 
@@ -115,7 +133,7 @@ extension BePeer {
             for entry in entries { see(entry, folder, at: now, into: &effects) }
             if more, let last = entries.last { return nextPage(folder, after: last.path, into: &effects) }
             closeFolder(folder)
-            errands[effects.store(.inspect(folders[folder].file(Marker.folder)))] = .scanEnd(folder)
+            errands[effects.store(.inspect(folders[folder].file(Marker.lock)))] = .scanEnd(folder)
         case .failed(let error):
             folders[folder].scan = nil
             effects.log(
@@ -241,6 +259,11 @@ extension BePeer {
         timers.set(.rescan(folder), at: now.instant + Self.stoppedPause)
         guard folders[folder].phase != .stopped(why) else { return }
         folders[folder].phase = .stopped(why)
+        if why == "no_marker" {
+            // What was watched and locked is not what will be there.
+            _ = effects.store(.unwatch(folders[folder].id))
+            folders[folder].isWatched = false
+        }
         let advice =
             switch why {
             case "no_marker":

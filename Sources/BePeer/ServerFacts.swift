@@ -110,7 +110,7 @@ extension BePeer {
         _ tie: Tie, _ failure: HTTPFailure, at now: Moment, into effects: inout Effects
     ) {
         if let intake = self[tie]?.intake, intake.phase == .greeting {
-            intakeFailed(tie, "\(failure)", at: now, into: &effects)
+            intakeFailed(tie, failure.phrase, isUnreached: failure.isConnection, at: now, into: &effects)
         }
         if self[tie]?.verification?.isWaiting ?? false {
             verificationUnreachable(tie, at: now, into: &effects)
@@ -124,7 +124,7 @@ extension BePeer {
             "the configuration names this node as its own peer")
         self[tie]?.intake = nil
         self[tie]?.verification = nil
-        self[tie]?.isOutstanding = false
+        self[tie]?.awaited = nil
         timers.cancel(.outstanding(tie))
     }
 }

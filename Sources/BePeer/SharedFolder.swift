@@ -75,6 +75,9 @@ struct SharedFolder {
 
     var isReady: Bool { phase == .ready }
 
+    /// Files that have changed, or may have, and were not looked at and told of yet.
+    var changing: Int { dirty.count + unexamined.count - nextUnexamined + examining + changes.count }
+
     /// Whether local changes are told to others.
     var announces: Bool { settings.mode != .receiveOnly }
 
@@ -135,9 +138,9 @@ enum Marker {
     /// The part file of a content that is only known by its place on one server.
     static func part(of number: UInt64) -> RelativePath { hidden([name, "part", "n\(number).part"]) }
 
-    /// Where an overwritten or deleted file goes.
+    /// Where an overwritten or deleted file goes: to a place of its own, down to the millisecond.
     static func trash(_ path: Path, at clock: WallClock) -> RelativePath? {
-        let stamp = String(clock.timestamp.prefix(19)).split(separator: ":").joined()
+        let stamp = String(clock.timestamp.prefix(23)).split(separator: ":").joined()
         return RelativePath(components: [name, "trash", stamp] + path.relative.components, allowHidden: true)
     }
 

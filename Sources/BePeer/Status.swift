@@ -53,7 +53,8 @@ extension BePeer {
         var row: Record = [
             "folder": .string(shared.name), "state": .string(state), "mode": .string(shared.settings.mode.rawValue),
             "files": .count(shared.index.liveFiles), "bytes": .count(shared.index.liveBytes),
-            "missing": .count(missing(shared)), "peers": .count(shared.trusted.count),
+            "missing": .count(missing(shared)), "changing": .count(shared.changing),
+            "peers": .count(shared.trusted.count),
             "candidates": .count(shared.partners.values.count { $0.state == .candidate }),
             "deleted": .count(shared.index.deleted), "sequence": .count(shared.sequence),
             "watched": .bool(shared.isWatched), "path": .string(shared.settings.path),

@@ -206,6 +206,7 @@ extension BePeer {
         self[tie]?.connection = connection
         self[tie]?.lastSeen = now.instant
         reached(tie)
+        goOnWith(ip, at: now)
         switch message {
         case .request: tookRequest(tie, on: connection, at: now, into: &effects)
         case .list(let list):

@@ -54,6 +54,8 @@ extension BePeer {
 enum Errand {
     // The beginning of a folder, and scans.
     case marker(Int)
+    case markerLock(Int)
+    case markerContent(Int)
     case makeMarker(Int)
     case lock(Int)
     case watch(Int)
@@ -61,6 +63,8 @@ enum Errand {
     case scan(Int)
     case scanEnd(Int)
     case examine(Int, [Path])
+    case gone(Int, [Path])
+    case byHand(Int, [Path], CommandID)
     // Fetching.
     case hello(SocketAddress)
     case manifest(Tie, since: UInt64)
@@ -74,6 +78,7 @@ enum Errand {
     case segment(UInt64)
     case folderMade(UInt64)
     case install(Int, [(want: UInt64, installation: Installation)])
+    case emptied(Int, Path)
     case report(Tie, [Path], unsure: [Path])
     // Reading back.
     case verify(Tie, Int)
@@ -104,6 +109,8 @@ extension BePeer {
         guard let errand = errands.removeValue(forKey: request), !life.isStopping else { return }
         switch errand {
         case .marker(let folder): marked(folder, result, at: now, into: &effects)
+        case .markerLock(let folder), .markerContent(let folder):
+            markerKnown(folder, result, at: now, into: &effects)
         case .makeMarker(let folder): markerMade(folder, result, at: now, into: &effects)
         case .lock(let folder): locked(folder, result, at: now, into: &effects)
         case .watch(let folder): watched(folder, result, at: now, into: &effects)
@@ -111,6 +118,8 @@ extension BePeer {
         case .scan(let folder): scanned(folder, result, at: now, into: &effects)
         case .scanEnd(let folder): scanEnded(folder, result, at: now, into: &effects)
         case .examine(let folder, let paths): examined(folder, paths, result, at: now, into: &effects)
+        case .gone(let folder, let paths): goneFor(paths, folder, result, at: now, into: &effects)
+        case .byHand(let folder, let names, let id): confirmed(folder, names, id, result, at: now, into: &effects)
         case .space(let tie): measured(tie, result, at: now, into: &effects)
         case .part(let id): partInspected(id, result, at: now, into: &effects)
         case .partDigest(let id): partDigested(id, result, at: now, into: &effects)
@@ -119,6 +128,7 @@ extension BePeer {
         case .segment(let id): segmentCopied(id, result, at: now, into: &effects)
         case .folderMade(let id): folderMade(id, result, at: now, into: &effects)
         case .install(let folder, let batch): installed(folder, batch, result, at: now, into: &effects)
+        case .emptied(let folder, let path): emptied(folder, path, result, into: &effects)
         case .report(let tie, let names, let unsure):
             reportExamined(tie, names, unsure, result, at: now, into: &effects)
         case .ownProof(let tie, let index, let told): ownProof(index, tie, told, result, at: now, into: &effects)

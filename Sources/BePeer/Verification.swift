@@ -68,6 +68,11 @@ extension BePeer {
 
     private mutating func verify(_ names: [Path], _ tie: Tie, at now: Moment, into effects: inout Effects) {
         guard let partner = self[tie], let server = partner.server else { return }
+        if names.isEmpty, let awaited = partner.awaited, !awaited.isEmpty {
+            // It has nothing of what it was offered: whom we trust has newer ones, another one gets no trust by that.
+            if partner.state == .trusted { settled(tie, at: now, into: &effects) }
+            return
+        }
         var items: [Verification.Item] = []
         for name in names {
             guard let place = folders[tie.folder].index.place(of: name), let offered = partner.offered[place] else {
@@ -76,7 +81,11 @@ extension BePeer {
             }
             items.append(Verification.Item(place: place, path: name, offered: offered))
         }
-        guard !items.isEmpty || names.isEmpty else { return }
+        guard !items.isEmpty || names.isEmpty else {
+            // An offer without names has no other answer than that something is reported.
+            if partner.awaited?.isEmpty ?? false { settled(tie, at: now, into: &effects) }
+            return
+        }
         self[tie]?.verification = Verification(items, at: now.instant)
         if knows(server, for: tie, at: now, into: &effects) { beginVerifying(tie, at: now, into: &effects) }
     }
@@ -137,6 +146,9 @@ extension BePeer {
             fetch(
                 .get, server, Target.path(name, item.path, layout), into: .digest(limit: item.offered.size),
                 digest: .sha256, for: .verify(tie, index), into: &effects)
+            effects.log(
+                .debug, "verify_start",
+                ["folder": .string(name), "peer": .text(tie.ip), "path": .text(item.path)])
         }
     }
 
@@ -192,6 +204,13 @@ extension BePeer {
 
     private mutating func notAsOffered(_ index: Int, _ tie: Tie, _ why: String, into effects: inout Effects) {
         guard let item = self[tie]?.verification?.items[index] else { return }
+        let hasOffered = self[tie]?.intake?.listed.contains(item.path) ?? false
+        if hasOffered || self[tie]?.nextList?.names.contains(item.path) ?? false {
+            // It has changed it meanwhile, and says so.
+            self[tie]?.verification?.running -= 1
+            self[tie]?.offered[item.place] = nil
+            return
+        }
         if facts(of: tie)?.isExtended ?? false, !item.isClaim {
             self[tie]?.verification?.items[index].isClaim = true
             self[tie]?.verification?.items[index].why = why
@@ -318,13 +337,14 @@ extension BePeer {
     private mutating func failed(
         _ verification: Verification, _ tie: Tie, at now: Moment, into effects: inout Effects
     ) {
-        self[tie]?.failures += 1
+        for path in verification.bad { self[tie]?.wrong[path, default: 0] += 1 }
+        self[tie]?.forgive(verification.good)
         guard let failures = self[tie]?.failures, failures >= Self.mostFailures else {
             return offerAgain(verification.bad, tie, at: now, into: &effects)
         }
         self[tie]?.state = .dropped
         self[tie]?.droppedAt = now.wallClock
-        self[tie]?.isOutstanding = false
+        self[tie]?.awaited = nil
         self[tie]?.offered = [:]
         self[tie]?.offeredAt = nil
         self[tie]?.reportedAt = nil
@@ -340,6 +360,7 @@ extension BePeer {
     ) {
         for item in verification.items { self[tie]?.offered[item.place] = nil }
         self[tie]?.failures = 0
+        self[tie]?.wrong = [:]
         effects.log(
             .info, "verify_ok",
             [
@@ -361,7 +382,8 @@ extension BePeer {
         keepPartner(tie, into: &effects)
         guard isNew else { return }
         effects.log(.info, "trusted", ["folder": .string(folders[tie.folder].name), "peer": .text(tie.ip)])
-        timers.set(.resync(tie), at: now.instant + resyncPause())
+        let hasMissed = self[tie]?.hasMissed ?? false
+        timers.set(.resync(tie), at: now.instant + (hasMissed ? Self.failurePause : resyncPause()))
     }
 
     /// A peer has read back what we told it (BePeer sections 3.3 and 4.2).
@@ -372,11 +394,14 @@ extension BePeer {
             return reject(tie.ip, "unsolicited", into: &effects)
         }
         let isNew = partner.state != .trusted
-        self[tie]?.unconfirmed = []
+        self[tie]?.unconfirmed.subtract(list.names)
         trust(tie, at: now, into: &effects)
         if isNew {
-            let sequence = folders[tie.folder].sequence
-            self[tie]?.told = sequence
+            // What is told of only now comes after that.
+            let records = folders[tie.folder].index.records
+            let told = partner.afterTrust.map { records[$0].sequence - 1 }.min() ?? folders[tie.folder].sequence
+            self[tie]?.told = told
+            self[tie]?.offeredSequence = told
             keepPartner(tie, into: &effects)
         }
         for place in partner.afterTrust { self[tie]?.owe(place) }

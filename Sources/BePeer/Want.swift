@@ -32,6 +32,8 @@ struct Want {
     var server: SocketAddress
     var tried: [IPAddress]
     var attempts = 0
+    /// There is no connection to the server at the moment.
+    var isUnreached = false
     /// How often its place was found changed.
     var rounds = 0
     var copies = true
@@ -109,6 +111,7 @@ extension BePeer {
         case .merge, .note: merge(id, local, at: now, into: &effects)
         case .behind(let merging):
             tellNewer(id, local, merging: merging, at: now, into: &effects)
+        case .beside: tellNewer(id, local, merging: false, at: now, into: &effects)
         case .touch: install(id, from: .present, at: now, into: &effects)
         case .delete: install(id, from: .nothing, at: now, into: &effects)
         case .makeFolder:
@@ -207,12 +210,17 @@ extension BePeer {
         _ id: UInt64, _ local: FileRecord?, merging: Bool, at now: Moment, into effects: inout Effects
     ) {
         guard let want = wants[id], var record = local else { return end(id, held: false, at: now, into: &effects) }
-        let folder = want.tie.folder
-        if merging, !record.isDiverged { see(want.remote.version, &record, folder, into: &effects) }
-        if let place = folders[folder].index.place(of: record.path), folders[folder].announces, !record.isDiverged {
-            self[want.tie]?.intake?.behind.append(place)
-        }
+        if merging, !record.isDiverged { see(want.remote.version, &record, want.tie.folder, into: &effects) }
+        tellOurs(id)
         end(id, held: false, at: now, into: &effects)
+    }
+
+    /// The peer is to hear of ours, unless that is nobody's business.
+    mutating func tellOurs(_ id: UInt64) {
+        guard let want = wants[id], let place = folders[want.tie.folder].index.place(of: want.remote.path),
+            folders[want.tie.folder].announces, !folders[want.tie.folder].index.records[place].isDiverged
+        else { return }
+        self[want.tie]?.intake?.behind.append(place)
     }
 
     mutating func folderMade(_ id: UInt64, _ result: StoreResult, at now: Moment, into effects: inout Effects) {
@@ -242,6 +250,8 @@ extension BePeer {
         record.sequence = folders[folder].nextSequence()
         let place = keep(record, folder, into: &effects)
         self[want.tie]?.intake?.changed.append(place)
+        // It has told of a newer one itself: it will not report ours.
+        noLongerAwaited([place], want.tie, into: &effects)
         folders[folder].lastChange = clock.wallClock
     }
 
@@ -265,6 +275,19 @@ extension BePeer {
             [
                 "folder": .string(folders[want.tie.folder].name), "peer": .text(want.server.ip),
                 "path": .text(want.remote.path), "why": .string(why),
+            ])
+        release(id, want, at: now, into: &effects)
+    }
+
+    /// The peer has another content by now than its manifest told of: that tells what is to be done instead.
+    mutating func overtaken(_ id: UInt64, at now: Moment, into effects: inout Effects) {
+        guard let want = wants.removeValue(forKey: id) else { return }
+        self[want.tie]?.intake?.overtaken.append(want.remote.path)
+        effects.log(
+            .debug, "fetch_overtaken",
+            [
+                "folder": .string(folders[want.tie.folder].name), "peer": .text(want.server.ip),
+                "path": .text(want.remote.path),
             ])
         release(id, want, at: now, into: &effects)
     }

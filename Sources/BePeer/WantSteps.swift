@@ -63,9 +63,11 @@ extension BePeer {
             sink = .file(folders[want.tie.folder].file(part), at: want.have, limit: limit)
         }
         wants[id]?.progress = 0
+        wants[id]?.isUnreached = false
         fetch(
             want.way == .head ? .head : .get, want.server, target, fields: fields, into: sink,
             digest: want.way == .head ? nil : .sha256, for: .want(id), into: &effects)
+        guard want.way != .head else { return }
         effects.log(
             .debug, "fetch_start",
             [
@@ -85,11 +87,14 @@ extension BePeer {
             wants[id]?.way = .head
             wants[id]?.size = .max
             fetchContent(id, at: now, into: &effects)
+        case .failure(.tooLarge) where mayBeOvertaken(want): overtaken(id, at: now, into: &effects)
         case .failure(.file(.noSpace)):
             folders[want.tie.folder].space = 0
             fail(id, "disk_full", at: now, into: &effects)
         case .failure(.malformed) where want.have > 0: beginAgain(id, "malformed", at: now, into: &effects)
-        case .failure(let failure): tryAgain(id, failure.phrase, at: now, into: &effects)
+        case .failure(let failure):
+            wants[id]?.isUnreached = failure.isConnection
+            tryAgain(id, failure.phrase, at: now, into: &effects)
         case .success(let answer):
             switch answer.status {
             case 200 where want.way == .head: headCame(id, answer, at: now, into: &effects)
@@ -137,11 +142,14 @@ extension BePeer {
 
     /// What is here cannot be gone on with.
     private mutating func beginAgain(_ id: UInt64, _ why: String, at now: Moment, into effects: inout Effects) {
-        if let want = wants[id], let part = want.part {
-            wants[id]?.have = 0
-            errands[effects.store(.remove(folders[want.tie.folder].file(part)))] = .nothing
-        }
+        throwPartAway(id, into: &effects)
         tryAgain(id, why, at: now, into: &effects)
+    }
+
+    private mutating func throwPartAway(_ id: UInt64, into effects: inout Effects) {
+        guard let want = wants[id], let part = want.part else { return }
+        wants[id]?.have = 0
+        errands[effects.store(.remove(folders[want.tie.folder].file(part)))] = .nothing
     }
 
     // MARK: - Answers
@@ -155,9 +163,7 @@ extension BePeer {
         wants[id]?.learn(from: answer, at: now.wallClock)
         let size = answer.field("Content-Length").flatMap { UInt64($0) }
         wants[id]?.size = size ?? Self.mostOctets
-        let told = answer.field("BePeer-Hash").flatMap { field in
-            field.hasPrefix("sha-256=") ? Bytes32(hex: String(field.dropFirst(8))) : nil
-        }
+        let told = answer.toldHash
         if self[want.tie]?.intake?.isExtended ?? false, let local {
             // Its manifest has told of this file before: either we have the same, or the next round must tell.
             if local.isFile, told == local.hash { return end(id, held: true, at: now, into: &effects) }
@@ -209,6 +215,10 @@ extension BePeer {
         }
         let hash = Bytes32(digest)
         if let expected = want.remote.hash, expected != hash {
+            if let told = answer.toldHash, told != expected, mayBeOvertaken(want) {
+                throwPartAway(id, into: &effects)
+                return overtaken(id, at: now, into: &effects)
+            }
             return beginAgain(id, "hash", at: now, into: &effects)
         }
         wants[id]?.learn(from: answer, at: now.wallClock)
@@ -230,14 +240,27 @@ extension BePeer {
             wants[id]?.layout = .bare
             return fetchContent(id, at: now, into: &effects)
         }
+        if mayBeOvertaken(want) { return overtaken(id, at: now, into: &effects) }
         // What is on its way to another name may be back in a moment; what is gone is not worth more.
         if want.attempts == 0 { return tryAgain(id, "not_found", at: now, into: &effects) }
         fail(id, "not_found", at: now, into: &effects)
     }
 
+    /// Whether the peer can be asked at once what it has instead.
+    private func mayBeOvertaken(_ want: Want) -> Bool {
+        guard let partner = self[want.tie], want.server.ip == want.tie.ip else { return false }
+        return partner.state == .trusted && partner.intake?.isExtended ?? false
+    }
+
     /// After 1, 10 and 60 seconds; then from another trusted peer that may have the same content (BePeer section 5.3).
     private mutating func tryAgain(_ id: UInt64, _ why: String, at now: Moment, into effects: inout Effects) {
         guard let want = wants[id] else { return }
+        effects.log(
+            .debug, "fetch_retry",
+            [
+                "folder": .string(folders[want.tie.folder].name), "peer": .text(want.server.ip),
+                "path": .text(want.remote.path), "why": .string(why), "attempts": .count(want.attempts),
+            ])
         if want.attempts < Self.retries.count {
             wants[id]?.attempts += 1
             timers.set(.want(id), at: now.instant + Self.retries[want.attempts])
@@ -265,6 +288,13 @@ extension BePeer {
     }
 }
 
+extension HTTPAnswer {
+    /// The hash that the server says the content has (BePeer section 8.3).
+    fileprivate var toldHash: Bytes32? {
+        field("BePeer-Hash").flatMap { $0.hasPrefix("sha-256=") ? Bytes32(hex: String($0.dropFirst(8))) : nil }
+    }
+}
+
 extension Result<HTTPAnswer, HTTPFailure> {
     /// Octets that came.
     var octets: UInt64 {
@@ -273,6 +303,9 @@ extension Result<HTTPAnswer, HTTPFailure> {
 }
 
 extension HTTPFailure {
+    /// Whether the server was not reached, or is gone.
+    var isConnection: Bool { if case .connection = self { true } else { false } }
+
     /// For the log.
     var phrase: String {
         switch self {

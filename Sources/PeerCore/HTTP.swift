@@ -79,11 +79,14 @@ public struct HTTPResponse: Hashable, Sendable {
         /// These octets.
         case bytes(Bytes)
         /// A part of a file, moved by the system. When the file has fewer octets, the connection is reset: a client
-        /// never takes a part for the whole.
-        case file(FileName, offset: UInt64, count: UInt64)
+        /// never takes a part for the whole. When it is no more as expected, the answer is 503 instead.
+        case file(FileName, offset: UInt64, count: UInt64, expected: FileMark? = nil)
         /// What `stream` gives until `endStream`; its length is not known before.
         case stream
     }
+
+    /// The answer where a file is not as expected: a second later it is known what it is (RFC 9110, section 15.6.4).
+    public static let changed = HTTPResponse(503, fields: [HTTPField("Retry-After", "1")])
 
     /// 200, 404, ... (RFC 9110, section 15).
     public let status: Int

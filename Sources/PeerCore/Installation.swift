@@ -83,7 +83,7 @@ public struct Installation: Hashable, Sendable {
     public let isExecutable: Bool
     /// What is at its place now; nil: nothing.
     public let expected: FileMark?
-    /// Where that goes; nil: it is removed.
+    /// Where that goes, never over a file; nil: it is removed.
     public let aside: RelativePath?
 
     /// A file to install.

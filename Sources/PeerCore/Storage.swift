@@ -8,7 +8,7 @@ public enum StoreOperation: Hashable, Sendable {
         hidden: HiddenNames = .leftOut)
     /// From now on `changed` tells what changes in the folder. Answer: `.done`.
     case watch(FolderID, hidden: HiddenNames = .leftOut)
-    /// No more of that. Answer: `.done`.
+    /// No more of that, and no lock in this folder any more. Answer: `.done`.
     case unwatch(FolderID)
     /// Size, time and kind of one file. Answer: `.entries` with one.
     case inspect(FileName)
@@ -42,8 +42,9 @@ public enum StoreOperation: Hashable, Sendable {
     /// Looks at files and hashes those that are not as they were known. Answer: `.examined`, in the same order.
     case examine([FileQuestion], DigestAlgorithm)
     /// Gives finished files their places, as one batch. Answer: `.installed`, in the same order.
-    /// Until then they lie in the folder `staging`, which is made when it is missing.
-    case install([Installation], staging: RelativePath, Durability)
+    /// Until then they lie in the folder `staging`, which is made when it is missing. While the file `marker` is
+    /// missing, nothing is done (`.notFound`): the disk of the folder is not there.
+    case install([Installation], staging: RelativePath, Durability, marker: RelativePath? = nil)
     /// Octets that may still be written. Answer: `.space`.
     case freeSpace(FolderID)
     /// Hashes bytes or blocks of a file, in jobs of at most 4 MiB, so that nothing else starves. Answer: `.digests`.

@@ -21,6 +21,8 @@ public final class Folder {
     public private(set) var used: UInt64 = 0
     private(set) var entries: [RelativePath: Entry] = [:]
     var watches: [FolderWatch] = []
+    /// Counts what was done in it: while it is the same, so is all that is there.
+    public private(set) var edition: UInt64 = 0
     private let clock: () -> WallClock
     private var changes: UInt64 = 0
 
@@ -58,6 +60,13 @@ public final class Folder {
     /// Makes a symbolic link; where it leads to does not matter, since nothing follows it.
     public func makeLink(_ path: String) {
         put(Entry(kind: .link, modified: clock()), at: place(path))
+    }
+
+    /// All files by their paths, hidden ones too.
+    public var contents: [String: Bytes] {
+        var contents: [String: Bytes] = [:]
+        for (path, entry) in entries where entry.kind == .file { contents[path.description] = Bytes(entry.octets) }
+        return contents
     }
 
     /// Everything that is there, hidden names and links too, in order.
@@ -224,6 +233,7 @@ extension Folder {
     }
 
     private func tell(_ path: RelativePath) {
+        edition += 1
         for watch in watches { watch.saw(path) }
     }
 }

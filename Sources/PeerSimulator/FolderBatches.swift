@@ -85,6 +85,6 @@ extension Folder {
             drop(path)
             return
         }
-        try Folder.move(path, in: self, to: aside, in: self, replacing: true)
+        try Folder.move(path, in: self, to: aside, in: self, replacing: false)
     }
 }

@@ -33,7 +33,8 @@ extension Folder {
         case .lock(let file): if entries[file.path] == nil { try write(Bytes(), to: file.path, at: 0) }
         case .examine(let questions, let algorithm):
             return .examined(questions.map { examine($0, algorithm) })
-        case .install(let installations, _, _):
+        case .install(let installations, _, _, let marker):
+            if let marker { _ = try entry(marker) }
             return .installed(
                 installations.map { installation in
                     Result { () throws(SystemError) in try install(installation) }

@@ -83,19 +83,26 @@ final class HTTPExchange: HTTPEnd {
         case .stream:
             isStream = hasContent
             answer(response, nil, count: nil)
-        case .file(let file, let offset, let count):
+        case .file(let file, let offset, let count, let mark):
             seat.machine.world.schedule(after: seat.machine.world.draw(seat.machine.world.network.disk)) { [self] in
-                perform { [self] in open(file, offset, count, response, hasContent: hasContent) }
+                perform { [self] in open(file, offset, count, mark, response, hasContent: hasContent) }
             }
         }
     }
 
     private func open(
-        _ file: FileName, _ offset: UInt64, _ count: UInt64, _ response: HTTPResponse, hasContent: Bool
+        _ file: FileName, _ offset: UInt64, _ count: UInt64, _ mark: FileMark?, _ response: HTTPResponse,
+        hasContent: Bool
     ) {
         guard head == nil, end?.isHeard == true else { return }
         do throws(SystemError) {
-            _ = try machine.existing(file.folder).range(file.path, offset: offset, count: count)
+            let folder = try machine.existing(file.folder)
+            if let mark, folder.fileEntry(file.path, try folder.entry(file.path)).mark != mark {
+                answer(.changed, nil, count: 0)
+                end?.flush()
+                return
+            }
+            _ = try folder.range(file.path, offset: offset, count: count)
             let content = hasContent && count > 0
             answer(response, content ? .file(FileSending(file, offset: offset, count: count)) : nil, count: count)
         } catch {

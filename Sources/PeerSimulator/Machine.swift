@@ -180,7 +180,7 @@ extension StoreOperation {
         case .sync(let files): files
         case .makeFolder(let file), .lock(let file): [file]
         case .examine(let questions, _): questions.map(\.file)
-        case .install(let installations, _, _): installations.map(\.file)
+        case .install(let installations, _, _, _): installations.map(\.file)
         case .scan, .watch, .unwatch, .freeSpace, .digest(.bytes, _, _), .digest(.each, _, _): []
         }
     }

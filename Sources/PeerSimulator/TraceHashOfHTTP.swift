@@ -43,7 +43,8 @@ extension HTTPResponse: Traceable {
     func trace(into hash: inout TraceHash) {
         switch body {
         case .bytes(let bytes): hash.add(case: 1, status, fields, bytes)
-        case .file(let file, let offset, let count): hash.add(case: 2, status, fields, file, offset, count)
+        case .file(let file, let offset, let count, let mark):
+            hash.add(case: 2, status, fields, file, offset, count, mark)
         case .stream: hash.add(case: 3, status, fields)
         }
     }

@@ -109,8 +109,8 @@ extension StoreOperation: Traceable {
         case .makeFolder(let file): hash.add(case: 19, file)
         case .lock(let file): hash.add(case: 20, file)
         case .examine(let questions, let algorithm): hash.add(case: 21, questions, algorithm.rawValue)
-        case .install(let installations, let staging, let durability):
-            hash.add(case: 22, installations, staging, durability.rawValue)
+        case .install(let installations, let staging, let durability, let marker):
+            hash.add(case: 22, installations, staging, durability.rawValue, marker)
         }
     }
 }

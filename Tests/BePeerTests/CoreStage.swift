@@ -12,11 +12,14 @@ struct CoreStage {
     private var run: CoreRun<BePeer>
     /// What lies in the folder.
     var files: [String: Content] = [:]
+    private var folders: Set<String> = []
     private var changes: UInt64 = 0
     /// What servers answer, by the method and the target.
     var answers: [String: HTTPAnswer] = [:]
     /// Whether fetches and work on files are answered at once.
     var isAnswering = true
+    /// Whether files get their places.
+    var isInstalling = true
     /// All targets that were asked for, with their methods and servers.
     var asked: [(server: SocketAddress, line: String, fields: [HTTPField])] = []
 
@@ -59,6 +62,9 @@ struct CoreStage {
         }
         return stage
     }
+
+    /// Makes an empty folder.
+    mutating func makeFolder(_ name: String) { folders.insert(name) }
 
     /// Writes a file into the folder, without a word to the core.
     mutating func put(_ name: String, _ text: String, at modified: WallClock? = nil) {
@@ -107,6 +113,7 @@ struct CoreStage {
 
     private mutating func answer(_ effect: Effect) -> Input? {
         switch effect {
+        case .store(_, .install) where !isInstalling: nil
         case .store(let request, let operation): .stored(request, carryOut(operation))
         case .fetch(let request, let fetch): .fetched(request, result(fetch))
         default: nil
@@ -175,7 +182,9 @@ struct CoreStage {
         case .inspect(let file):
             let name = file.path.description
             if let entry = entry(name) { return .entries([entry], more: false) }
-            guard files.keys.contains(where: { $0.hasPrefix("\(name)/") }) else { return .failed(.notFound) }
+            guard folders.contains(name) || files.keys.contains(where: { $0.hasPrefix("\(name)/") }) else {
+                return .failed(.notFound)
+            }
             let folder = FileEntry(path: file.path, isFolder: true, size: 0, modified: WallClock(seconds: 0))
             return .entries([folder], more: false)
         case .readAt(let file, _, _):
@@ -185,7 +194,10 @@ struct CoreStage {
             files[file.path.description] = nil
             return .done
         case .makeFolder(let file):
-            put("\(file.path)/lock", "")
+            makeFolder(file.path.description)
+            return .done
+        case .lock(let file):
+            if files[file.path.description] == nil { put(file.path.description, "") }
             return .done
         case .digest(.bytes(let bytes), let algorithm, let key):
             return .digests([digest(bytes, algorithm, key: key)])
@@ -201,7 +213,7 @@ struct CoreStage {
                 })
         case .examine(let questions, let algorithm):
             return .examined(questions.map { examine($0, algorithm) })
-        case .install(let installations, _, _): return .installed(installations.map { install($0) })
+        case .install(let installations, _, _, _): return .installed(installations.map { install($0) })
         default: return .done
         }
     }

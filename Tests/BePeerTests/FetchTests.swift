@@ -189,6 +189,43 @@ struct FetchTests {
         #expect(stage.asked.count { $0.line.hasSuffix("File1") } == 1)
     }
 
+    /// A peer that offers a file again, of another content and the same size, with this time of its last change.
+    private func replaced(at modified: (CoreStage) -> WallClock) -> (stage: CoreStage, connection: ConnectionID) {
+        var (stage, connection, _) = joining(["File1"], ["File1": "one"]) {
+            $0.serve(target, "one", at: peer, [HTTPField("Last-Modified", modified($0).httpDate)])
+        }
+        stage.hear(stage.confirmation(["File1"]), on: connection)
+        stage.serve(target, "two", at: peer, [HTTPField("Last-Modified", modified(stage).httpDate)])
+        stage.hear(stage.offer(["File1"]), on: connection)
+        return (stage, connection)
+    }
+
+    @Test func `replaced by another of the same size within the second that Last-Modified can tell`() {
+        let (stage, _) = replaced { $0.now.wallClock }
+        #expect(stage.files["File1"]?.octets == Bytes(utf8: "two"))
+    }
+
+    @Test func `offered again instead of confirmed: size and time do not tell the truth, so it is read`() {
+        var (stage, connection) = replaced { _ in WallClock(seconds: 1_200_000_000) }
+        #expect(stage.files["File1"]?.octets == Bytes(utf8: "one"), "as section 4.1 has it")
+        stage.hear(stage.offer(["File1"]), on: connection)
+        #expect(stage.files["File1"]?.octets == Bytes(utf8: "two"))
+    }
+
+    @Test func `confirmed by hand: what is there in this moment is reported, and nothing is said of nothing`() {
+        var stage = CoreStage.ready(peers: [peer])
+        guard let dial = stage.history.dials.last else { return }
+        stage.connect(dial.connection, to: peer)
+        stage.hear(stage.offer(["File1", "File2"], port: 21, protocolName: "FTP"), on: dial.connection)
+        let (early, refused) = stage.command("confirm")
+        let none = Reply.Outcome.refused("none of the 2 files is in \(CoreStage.folder)")
+        #expect(refused.replies(to: early).map(\.outcome) == [none])
+        stage.put("File2", "got by hand")
+        let (id, effects) = stage.command("confirm")
+        #expect(effects.replies(to: id).map(\.outcome) == [.done])
+        #expect(effects.sent(on: dial.connection) == stage.report(["File2"], port: 7010))
+    }
+
     @Test func `a file that cannot be had is tried again after 1, 10 and 60 seconds`() throws {
         var (stage, connection, _) = joining(["File1", "File2"]) {
             $0.answers["HEAD \(peer)\(target)"] = HTTPAnswer(503, fields: [])
@@ -290,6 +327,48 @@ struct ExtendedFetchTests {
         let effects = stage.hear(stage.offer(["File1"]), on: connection)
         #expect(effects.sent(on: connection) == stage.report(["File1"], port: 7010))
         #expect(stage.asked.last?.line == "HEAD /00-MainDocuments/File1")
+    }
+
+    @Test func `a file that the peer has changed since: its manifest is read again at once`() throws {
+        var stage = CoreStage.ready(peers: [peer])
+        try extend(&stage, [("File1", "one")])
+        let (connection, _) = stage.join(peer, ["File1"])
+        stage.hear(stage.confirmation(["File1"]), on: connection)
+        try extend(&stage, [("File1", "two"), ("File2", "gone")], since: 1)
+        stage.serve("/00-MainDocuments/File1", "three", at: peer, hash: true)
+        stage.serve("/00-MainDocuments/File2", "", at: peer, status: 404)
+        let effects = stage.hear(stage.offer(["File1", "File2"]), on: connection)
+        #expect(effects.logged("fetch_overtaken").count == 2 && effects.logged("fetch_retry").isEmpty)
+        try extend(&stage, [("File1", "three")], since: 1)
+        stage.wait(.seconds(2))
+        #expect(stage.files["File1"]?.octets == Bytes(utf8: "three") && stage.files["File2"] == nil)
+    }
+
+    @Test func `ours is newer: that is an answer too, so that nothing is held back`() throws {
+        var stage = CoreStage.ready(peers: [peer])
+        try extend(&stage, [("File1", "one")])
+        let (connection, _) = stage.join(peer, ["File1"])
+        stage.hear(stage.confirmation(["File1"]), on: connection)
+        stage.edit("File1", "edited here")
+        try extend(&stage, [], since: 1)
+        stage.answers["HEAD \(peer)/00-MainDocuments/File1"] = nil
+        let effects = stage.hear(stage.offer(["File1"]), on: connection)
+        #expect(effects.logged("fetch_overtaken").count == 1 && effects.sent(on: connection).isEmpty)
+        try extend(&stage, [("File1", "one")])
+        #expect(stage.wait(.seconds(2)).sent(on: connection).contains(stage.report([], port: 7010)))
+    }
+
+    @Test func `a hint without names is answered by whatever is reported, and holds nothing back`() throws {
+        var stage = CoreStage.ready(["ours": "1"], peers: [peer])
+        try extend(&stage, [("File1", "one")])
+        let (connection, _) = stage.join(peer, ["File1"])
+        stage.hear(stage.confirmation(["File1"]), on: connection)
+        stage.serve("/00-MainDocuments/ours", "1", at: peer)
+        stage.hear(stage.report(["ours"], port: 7010), on: connection)
+        #expect(stage.edit("File1", nil).sent(on: connection) == stage.offer([]))
+        // The answer to something else, which crossed it.
+        stage.hear(stage.report(["ours"], port: 7010), on: connection)
+        #expect(stage.edit("ours", "2").sent(on: connection) == stage.offer(["ours"]))
     }
 
     @Test func `an edit meanwhile is not lost`() throws {

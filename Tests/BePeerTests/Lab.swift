@@ -9,6 +9,7 @@ final class Lab {
 
     let simulator: Simulator
     private(set) var nodes: [NodeID] = []
+    private var seen: [NodeID: (edition: UInt64, contents: [String: Bytes])] = [:]
 
     init(seed: UInt64 = 1, network: NetworkModel = NetworkModel(delay: .milliseconds(5) ... .milliseconds(5))) {
         simulator = Simulator(seed: seed, network: network)
@@ -48,11 +49,17 @@ final class Lab {
     func core(_ node: NodeID) -> BePeer? { simulator.core(BePeer.self, "replication", of: node) }
 
     /// The shared files of a node and what is in them.
-    func content(_ node: NodeID) -> [String: Bytes] {
+    func content(_ node: NodeID) -> [String: Bytes] { contents(node).filter { !$0.key.hasPrefix(".bepeer") } }
+
+    /// Those that were overwritten or deleted by others.
+    func trash(_ node: NodeID) -> [String: Bytes] { contents(node).filter { $0.key.hasPrefix(".bepeer/trash/") } }
+
+    private func contents(_ node: NodeID) -> [String: Bytes] {
         let folder = files(node)
-        var content: [String: Bytes] = [:]
-        for path in folder.paths where !path.hasPrefix(".bepeer") { content[path] = folder[path] }
-        return content
+        if let seen = seen[node], seen.edition == folder.edition { return seen.contents }
+        let contents = folder.contents
+        seen[node] = (folder.edition, contents)
+        return contents
     }
 
     /// Whether all nodes have the same files.

@@ -81,6 +81,24 @@ struct UpdateTests {
         #expect(stage.wait(.seconds(10)).sent(on: call) == stage.offer(["File1"]))
     }
 
+    @Test func `an offer of the same file answers ours, whatever else was never reported`() {
+        var (stage, call) = trusting(["File1": "one\n", "File2": "two\n", "File3": "three\n"])
+        stage.edit("File1", "1")
+        stage.wait(.seconds(60))
+        stage.edit("File2", "2")
+        stage.edit("File3", "3")
+        stage.serve("/00-MainDocuments/File2", "theirs", at: peer)
+        #expect(stage.hear(stage.offer(["File2"]), on: call).sent(on: call).contains("\nFile3\n"))
+    }
+
+    @Test func `who reports nothing of what there is gets no trust by that`() {
+        var stage = CoreStage.ready(["File1": "one\n"])
+        let call = stage.accept(from: peer)
+        stage.hear("BePeerRequest\n00-MainDocuments\n\n", on: call)
+        #expect(stage.hear(stage.report([]), on: call).sent(on: call).isEmpty)
+        #expect(stage.core.folders[0].trusted.isEmpty)
+    }
+
     @Test func `edited while verified: the offer is the reference`() throws {
         _ = try scenario("edited while verified")
         var stage = CoreStage.ready(["File1": "one\n"])

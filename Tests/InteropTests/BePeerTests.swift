@@ -16,8 +16,9 @@ import Testing
 
     @Test(arguments: [
         "owner", "joiner", "commands", "bare-request", "unknown-folder", "empty-folder", "wrong-content",
-        "partial-report", "update", "one-outstanding", "same-content", "manual", "receive-only", "send-only",
-        "not-replicated", "odd-names", "restarts", "growing-file", "edited-meanwhile", "overtaken-report", "delegated",
+        "partial-report", "update", "one-outstanding", "same-content", "manual", "manual-by-command", "receive-only",
+        "send-only", "not-replicated", "odd-names", "restarts", "growing-file", "edited-meanwhile", "overtaken-report",
+        "delegated", "disk-full", "disk-fills", "single-replaced",
     ])
     func `messages are as the text has them`(_ name: String) async throws {
         try await Python.replicationCase(name)
@@ -57,15 +58,33 @@ import Testing
 
     @Test(arguments: [
         "two-nodes", "no-loop", "concurrent-edit", "conflict-of-copy", "edit-beats-delete", "trash", "empty-folders",
-        "executable", "unmounted", "mass-delete", "line", "rename", "blocks", "ignore-file", "progress",
+        "executable", "unmounted", "mass-delete", "line", "rename", "blocks", "ignore-file", "progress", "all-at-once",
+        "disk-vanishes", "left-to-another",
     ])
     func `nodes end up with equal folders, and nothing is lost`(_ name: String) async throws {
         try await Python.replicationCase(name)
     }
 
-    @Test(arguments: ["random-mesh", "random-line"])
-    func `whatever is done at several nodes, the folders are equal in the end`(_ name: String) async throws {
-        // As many operations as a minute takes; more of them by hand.
+    @Test(arguments: ["random-ring", "random-mesh", "random-line", "random-old-owner", "random-old-joiner", "kills"])
+    func `whatever is done at several nodes, and whenever they end, nothing is lost and all are equal`(
+        _ name: String
+    ) async throws {
         try await Python.replicationCase(name, within: .seconds(420))
+    }
+
+    private static let isLong = ProcessInfo.processInfo.environment["PEERNODE_LONG_TESTS"] != nil
+    /// Ten thousand operations with the extension, three thousand each without it at one node, two hundred kills.
+    private static let longRuns: [(String, [String])] =
+        (1...5).flatMap { seed in
+            ["random-ring", "random-mesh"].map { ($0, ["--operations", "1000", "--seed", "\(seed)"]) }
+        }
+        + (1...3).flatMap { seed in
+            ["random-old-owner", "random-old-joiner"].map { ($0, ["--operations", "1000", "--seed", "\(seed)"]) }
+        } + [("kills", ["--kills", "200"])]
+
+    @Test(.enabled(if: isLong), arguments: longRuns)
+    func `the same for hours`(_ name: String, _ options: [String]) async throws {
+        // An hour and a half each, on a machine with other work.
+        try await Python.replicationCase(name, options + ["--limit", "5400"], within: .seconds(5500))
     }
 }

@@ -81,6 +81,28 @@ import Testing
         #expect(sandbox.content("a/.bepeer/trash/1/gone") == "old gone")
     }
 
+    @Test func `what goes aside never goes over another file`() {
+        sandbox.put("a/File1", "old")
+        sandbox.put("a/.bepeer/trash/File1", "older")
+        let installation = Installation(
+            file("File1"), from: bytes("new"), modified: longAgo, expected: mark("File1"),
+            aside: hidden(".bepeer/trash/File1"))
+        #expect(install([installation]) == [.failure(.exists)])
+        #expect(sandbox.content("a/File1") == "old" && sandbox.content("a/.bepeer/trash/File1") == "older")
+    }
+
+    @Test func `without its marker the folder's disk is not there, and nothing is written where it was`() {
+        sandbox.makeFolder("a")
+        let new = Installation(file("sub/new"), from: bytes("new"), modified: longAgo)
+        let operation = StoreOperation.install(
+            [new], staging: hidden(".bepeer/part"), .batch, marker: hidden(".bepeer/lock"))
+        #expect(sandbox.run(operation) == .failed(.notFound))
+        #expect((try? FileManager.default.contentsOfDirectory(atPath: sandbox.path + "/a")) == [])
+        sandbox.put("a/.bepeer/lock")
+        guard case .installed(let results) = sandbox.run(operation) else { return _ = Issue.record("not installed") }
+        #expect(results.count == 1 && sandbox.content("a/sub/new") == "new")
+    }
+
     @Test func `parts become files, files are copied, empty folders go`() {
         sandbox.put("a/.bepeer/part/x.part", "from a part")
         sandbox.put("a/original", "copied")

@@ -170,6 +170,20 @@ import UV
         #expect(second.received.isEmpty)
     }
 
+    @Test func `of a file that is not as the core knows it nothing is sent`() throws {
+        let stage = try HTTPStage()
+        try stage.write("big", [UInt8](repeating: 1, count: 1000))
+        let old = FileMark(size: 900, modified: WallClock(seconds: 1), stamp: 1)
+        stage.core.answer = { _ in
+            HTTPResponse(200, .file(stage.file("big"), offset: 0, count: 900, expected: old))
+        }
+        let peer = try RawPeer(stage, try stage.listen())
+        peer.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        try stage.run { stage.core.ends.count == 1 }
+        try stage.run { peer.text.contains("\r\n\r\n") }
+        #expect(peer.text.hasPrefix("HTTP/1.1 503 ") && peer.text.contains("Retry-After: 1\r\n"))
+    }
+
     private struct Failure: Error {}
 
     @Test func `a stream comes in pieces of any length until its end`() throws {

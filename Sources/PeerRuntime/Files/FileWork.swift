@@ -42,6 +42,7 @@ final class FileWork {
         case .examine(let questions, let algorithm): examine(questions, algorithm, done)
         case .unwatch(let folder):
             unwatch(folder)
+            locks = locks.filter { $0.key.folder != folder }
             done(.done)
         case .digest(let source, let algorithm, let key): digest(source, algorithm, key: key, done: done)
         case .inspect(let file) where queues[file.folder] == nil:
@@ -198,7 +199,7 @@ extension StoreOperation {
             .move(let file, _), .remove(let file), .setTimes(let file, _), .makeFolder(let file), .lock(let file):
             file.folder
         case .examine(let questions, _): questions.first?.file.folder ?? FolderID("")
-        case .install(let installations, _, _): installations.first?.file.folder ?? FolderID("")
+        case .install(let installations, _, _, _): installations.first?.file.folder ?? FolderID("")
         case .sync(let files): files.first?.folder ?? FolderID("")
         case .digest: FolderID("")
         }

@@ -13,8 +13,9 @@ extension Folders {
     /// Gives finished files their places: first all are made complete, then all are on the disk, then all get their
     /// names.
     func install(
-        _ installations: [Installation], staging: RelativePath, _ durability: Durability
-    ) -> [Result<FileEntry, SystemError>] {
+        _ installations: [Installation], staging: RelativePath, _ durability: Durability, marker: RelativePath? = nil
+    ) throws(SystemError) -> [Result<FileEntry, SystemError>] {
+        try checkMarker(marker, of: installations)
         var prepared: [Result<Prepared, SystemError>] = []
         for installation in installations {
             prepared.append(
@@ -31,6 +32,7 @@ extension Folders {
                 return installations.map { _ in .failure(error) }
             }
         }
+        try checkMarker(marker, of: installations)
         let results = zip(installations, prepared).map { installation, prepared in
             Result { () throws(SystemError) in try place(installation, try prepared.get(), staging) }
         }
@@ -40,6 +42,11 @@ extension Folders {
             try? syncFolders(of: files)
         }
         return results
+    }
+
+    private func checkMarker(_ marker: RelativePath?, of installations: [Installation]) throws(SystemError) {
+        guard let marker, let folder = installations.first?.file.folder else { return }
+        guard try openFolder(of: FileName(folder, marker)).statusIfAny(of: marker.name) != nil else { throw .notFound }
     }
 
     private func prepare(
@@ -147,7 +154,7 @@ extension Folders {
     ) throws(SystemError) {
         if let aside = installation.aside {
             let target = try open(installation.file.folder, aside.parent, making: true)
-            try folder.rename(name, to: target, aside.name, replacing: true)
+            try folder.rename(name, to: target, aside.name, replacing: false)
         } else if case .nothing = installation.source {
             try folder.remove(name)
         }

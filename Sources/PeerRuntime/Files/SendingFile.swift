@@ -19,28 +19,35 @@ public final class SendingFile: @unchecked Sendable {
     private var position: UInt64
     private let file: Descriptor
 
-    /// Opens `count` octets of the file from `offset`. `.endOfFile` when the file has fewer.
+    /// What a file is that is not as expected any more: ESTALE.
+    static let changed = SystemError.other("ESTALE")
+
+    /// Opens `count` octets of the file from `offset`. `.endOfFile` when the file has fewer, ESTALE when it is not as
+    /// expected.
     public convenience init(
-        _ name: FileName, offset: UInt64, count: UInt64, in folders: Folders
+        _ name: FileName, offset: UInt64, count: UInt64, expected: FileMark? = nil, in folders: Folders
     ) throws(SystemError) {
-        try self.init(folders.openFile(name, .read), offset: offset, count: count)
+        try self.init(folders.openFile(name, .read), name, offset: offset, count: count, expected)
     }
 
     /// The same without waiting for a disk, so that the loop may do it; nil when only a worker can tell.
     static func remembered(
-        _ name: FileName, offset: UInt64, count: UInt64, in folders: Folders
+        _ name: FileName, offset: UInt64, count: UInt64, expected: FileMark? = nil, in folders: Folders
     ) -> Result<SendingFile, SystemError>? {
         guard let opened = folders.openRemembered(name) else { return nil }
         do throws(SystemError) {
-            return .success(try SendingFile(opened, offset: offset, count: count))
+            return .success(try SendingFile(opened, name, offset: offset, count: count, expected))
         } catch {
             return .failure(error)
         }
     }
 
-    private init(_ opened: consuming Descriptor, offset: UInt64, count: UInt64) throws(SystemError) {
+    private init(
+        _ opened: consuming Descriptor, _ name: FileName, offset: UInt64, count: UInt64, _ expected: FileMark?
+    ) throws(SystemError) {
         let status = try opened.status()
         try status.requireFile()
+        if let expected, FileEntry(path: name.path, status).mark != expected { throw Self.changed }
         let size = status.size
         guard offset <= size, count <= size - offset else { throw .endOfFile }
         self.size = size

@@ -48,8 +48,8 @@ private func answer(
     case .examine(let questions, let algorithm):
         let work = ExamineWork(questions, algorithm, in: folders)
         while true { if let result = work.advance() { return result } }
-    case .install(let installations, let staging, let durability):
-        return .installed(folders.install(installations, staging: staging, durability))
+    case .install(let installations, let staging, let durability, let marker):
+        return .installed(try folders.install(installations, staging: staging, durability, marker: marker))
     default:
         try perform(operation, in: folders)
         return .done

@@ -151,12 +151,15 @@ internal import UV
             let stream = HTTPStream(of: self)
             self.stream = stream
             unsafe send(response, stream.makeResponse())
-        case .file(let name, let offset, let count):
-            if let source = SendingFile.remembered(name, offset: offset, count: count, in: host.files.folders) {
+        case .file(let name, let offset, let count, let mark):
+            let folders = host.files.folders
+            if let source = SendingFile.remembered(name, offset: offset, count: count, expected: mark, in: folders) {
                 return opened(source, response, offset, count)
             }
-            host.runtime.loop.work({ [folders = host.files.folders] in
-                Result { () throws(SystemError) in try SendingFile(name, offset: offset, count: count, in: folders) }
+            host.runtime.loop.work({
+                Result { () throws(SystemError) in
+                    try SendingFile(name, offset: offset, count: count, expected: mark, in: folders)
+                }
             }) { [self] in opened($0, response, offset, count) }
         }
     }
@@ -173,6 +176,8 @@ internal import UV
             guard let copy = copyDescriptor(file.descriptor) else { return connection.reset() }
             unsafe send(response, MHD_create_response_from_fd_at_offset64(count, copy, offset))
         case .failure(.endOfFile): connection.reset()
+        case .failure(SendingFile.changed):
+            unsafe send(.changed, MHD_create_response_from_buffer(0, nil, .RESPMEM_PERSISTENT))
         case .failure(let error):
             let status = error == .notFound || error == .notAFolder || error == .notPermitted ? 404 : 500
             unsafe send(HTTPResponse(status), MHD_create_response_from_buffer(0, nil, .RESPMEM_PERSISTENT))

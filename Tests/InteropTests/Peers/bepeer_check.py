@@ -3,7 +3,7 @@
 
     bepeer_check.py --list
     bepeer_check.py --program PATH-OF-PEERNODE [CASE ...] [--slow] [--jobs N] [--vectors FILE] [--set KEY=JSON]
-                    [--bytes N] [--operations N] [--seed N]
+                    [--bytes N] [--operations N] [--kills N] [--limit S] [--seed N]
 
 How cases are named, and what is printed: see cases.py. Cases that play vectors need --vectors. --set puts a key into
 the section `replication` of every node.
@@ -19,6 +19,7 @@ import bepeer_hostile      # noqa: F401
 import bepeer_http         # noqa: F401
 import bepeer_network      # noqa: F401
 import bepeer_old_cases    # noqa: F401
+import bepeer_places       # noqa: F401
 import cases
 from bepeer_world import World
 
@@ -28,7 +29,8 @@ def parser():
     options.add_argument("--vectors", metavar="FILE")
     options.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="for every node")
     options.add_argument("--bytes", type=int, default=16 << 20, help="size of a big file")
-    options.add_argument("--operations", type=int, default=45, help="of a random run")
+    options.add_argument("--operations", type=int, default=40, help="of a random run; above 200 with usual quiet times")
+    options.add_argument("--kills", type=int, default=4, help="of a run of kills; above 10 with usual quiet times")
     options.add_argument("--seed", type=int, default=1)
     return options
 

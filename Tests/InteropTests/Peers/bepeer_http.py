@@ -173,7 +173,7 @@ def file_headers(world):
     digest = digest_of(b"one\n")
     with Caller(node.http_address) as caller:
         def changed():
-            return caller.get(ONE).headers["last-modified"] == "Tue, 14 Nov 2023 22:13:20 GMT"
+            return caller.get(ONE).headers.get("last-modified") == "Tue, 14 Nov 2023 22:13:20 GMT"
         node.until("the new time", changed)
         node.until("the hash", lambda: "bepeer-hash" in caller.get(ONE).headers)
         plain, head = caller.get(ONE), caller.get(ONE, method="HEAD")
@@ -186,7 +186,7 @@ def file_headers(world):
         equal((plain.body, head.body), (b"one\n", b""), "bodies")
         check("transfer-encoding" not in plain.headers, "a transfer encoding")
         node.put("File1", b"another\n")
-        node.until("another tag", lambda: digest_of(b"another\n") in caller.get(ONE).headers["etag"])
+        node.until("another tag", lambda: digest_of(b"another\n") in caller.get(ONE).headers.get("etag", ""))
         equal(caller.get(ONE).body, b"another\n", "the new content")
     node.stop()
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 
+import bepeer_kills
 from bepeer_peer import extension, http_get
 from bepeer_random import Network
 from bepeer_wire import EXTENSION, OFFER, conflict_name, digest_of, entry, offer, read_manifest, report
@@ -77,6 +78,41 @@ def no_loop(world):
           [len(lines) for lines in offers], "offers after that")
     network.stop()
     return f"{count} FilesToGet"
+
+
+@case("Five in a full mesh all edit at once: quiet within a minute, each file over each link at most 3 times (4.1)", 180)
+def all_at_once(world):
+    """Each edits a file that all have, makes a new one, and deletes one. A file moves when it is fetched, and when it
+    is read back; one who has nothing to do says so himself."""
+    numbers = range(5)
+    files = {f"{kind} {number}": octets(20_000, number) for kind in ("edited", "deleted") for number in numbers}
+    network = Network(world, 5, "mesh", files)
+    network.start()
+    network.nodes[0].until("rest", lambda: not any(map(network.rest, network.nodes)), LATE)
+    before = [len(node.lines) for node in network.nodes]
+    began = time.monotonic()
+    expected = {}
+    for number, node in enumerate(network.nodes):
+        for name in (f"edited {number}", f"new {number}"):
+            expected[name] = octets(30_000 + number, number + 7)
+            node.put(name, expected[name])
+        os.unlink(node.path(f"deleted {number}"))
+    trees = {name: digest_of(data) for name, data in expected.items()}
+    network.nodes[0].until("equal folders, and rest", lambda: all(
+        node.tree() == trees for node in network.nodes) and not any(map(network.rest, network.nodes)), 60)
+    seconds = time.monotonic() - began
+    moves = {}
+    for node, count in zip(network.nodes, before):
+        for line in node.lines[count:]:
+            if line["event"] in ("fetch_start", "verify_start"):
+                move = (line["path"], *sorted((node.host, line["peer"])))
+                moves[move] = moves.get(move, 0) + 1
+    most = max(moves.values())
+    check(most <= 3, f"moves: {[move for move, count in moves.items() if count > 3]}")
+    check(len({path for path, *_ in moves}) == len(expected), f"files that moved: {sorted(moves)}")
+    equal([len(node.of("conflict")) for node in network.nodes], [0] * 5, "conflicts")
+    network.stop()
+    return f"quiet after {seconds:.1f} s, {sum(moves.values())} moves of {len(expected)} files over 10 links, at most {most}"
 
 
 @case("Concurrent edits: the later mtime wins, the loser is kept beside it, once (4.3, bp-scenario-15)", 150)
@@ -345,24 +381,53 @@ def line(world):
     network.stop()
 
 
-@case("Seeded random operations on a mesh: trees equal, and no version that was settled is lost (4)", 420)
+def random_run(world, count, topology, off=(), rounds=1):
+    """Few operations go with short quiet times, so that they take no minute; many with those of the text."""
+    settings = {"quietSeconds": 0.4} if world.options.operations <= 200 else {}
+    network = Network(world, count, topology, TWO, off, **settings)
+    network.start()
+    summary = network.run(
+        world.options.seed, world.options.operations, rounds=max(rounds, world.options.operations // 250))
+    network.stop()
+    return summary
+
+
+@case("Seeded random operations on a ring of five: trees equal, and no version that was settled is lost (4)", 420)
+def random_ring(world):
+    """bepeer_random: nodes are stopped, killed and started meanwhile; --operations and --seed make it longer."""
+    return random_run(world, 5, "ring")
+
+
+@case("Seeded random operations on a mesh of five (4)", 420)
 def random_mesh(world):
-    """bepeer_random with three nodes; --operations and --seed make it longer and other."""
-    network = Network(world, 3, "mesh", TWO)
-    network.start()
-    summary = network.run(world.options.seed, world.options.operations)
-    network.stop()
-    return summary
+    """The same where each tells each."""
+    return random_run(world, 5, "mesh")
 
 
-@case("Seeded random operations on a line of four, with nodes away (4)", 420)
+@case("Seeded random operations on a line of three (4)", 420)
 def random_line(world):
-    """bepeer_random with four nodes in a line."""
-    network = Network(world, 4, "line", TWO)
-    network.start()
-    summary = network.run(world.options.seed + 1, world.options.operations)
-    network.stop()
-    return summary
+    """The same, twice to the end, where what one end has goes through the middle."""
+    return random_run(world, 3, "line", rounds=2)
+
+
+@case("Seeded random operations; the owner of the folder speaks the old protocol only (4)", 420)
+def random_old_owner(world):
+    """What is deleted stays where only old messages reach; nothing else differs, and nothing is lost."""
+    return random_run(world, 3 if world.options.operations <= 200 else 5, "ring", off=(0,))
+
+
+@case("Seeded random operations; a joiner speaks the old protocol only (4)", 420)
+def random_old_joiner(world):
+    """The last of three, or of five in a long run."""
+    count = 3 if world.options.operations <= 200 else 5
+    return random_run(world, count, "ring", off=(count - 1,))
+
+
+@case("SIGKILL at random moments of a replication, on either side: no file is ever half, both end equal (5.3, 6.1)", 420)
+def kills(world):
+    """bepeer_kills; --kills and --seed make it longer."""
+    settings = {"quietSeconds": 0.4} if world.options.kills <= 10 else {}
+    return bepeer_kills.run(world, world.options.kills, world.options.seed, **settings)
 
 
 @case("Who edits what he has just reported is no liar: he has moved on from the offered version (3.2, 4.3)", 150)

@@ -26,6 +26,7 @@ class Replica(Node):
             if not os.path.exists(share["path"]):
                 os.makedirs(share["path"])
         super().__init__(program, place)
+        self.past = []
         self.host, self.port, self.http_port = host or loopback_host(), MESSAGE_PORT, HTTP_PORT
         self.folder = self.shares[0]["path"]
         replication = {
@@ -46,6 +47,7 @@ class Replica(Node):
         return self.host, self.http_port
 
     def start(self, listening=True, seconds=WAIT):
+        self.past += self.lines    # of its earlier lives
         super().start()
         if listening:
             for port in (self.port, self.http_port):
