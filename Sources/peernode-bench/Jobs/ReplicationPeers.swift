@@ -72,9 +72,11 @@ struct ReplicationNodes {
     static let (messagePort, httpPort): (UInt16, UInt16) = (7009, 7010)
 
     /// A node that shares a folder, with the time that it needs to look at it.
-    static func owner(_ bench: Bench, folder: URL, files: Int, debounce: Record = [:]) throws -> NodeProcess {
+    static func owner(
+        _ bench: Bench, folder: URL, files: Int, debounce: Record = [:], level: String = "info"
+    ) throws -> NodeProcess {
         let node = try start(
-            bench, "owner", address, [["name": .string(name), "path": .string(folder.path)]], debounce)
+            bench, "owner", address, [["name": .string(name), "path": .string(folder.path)]], debounce, level)
         try FilesPlace.wait("the folder is not ready") {
             node.log.contains("\"event\":\"folder_ready\",\"folder\":\"\(name)\",\"files\":\(files),")
         }
@@ -83,13 +85,14 @@ struct ReplicationNodes {
 
     /// A node without a folder.
     static func joiner(_ bench: Bench, number: Int) throws -> NodeProcess {
-        let node = try start(bench, "joiner", address + 1 + UInt32(number), [], [:])
+        let node = try start(bench, "joiner", address + 1 + UInt32(number), [], [:], "info")
         try node.waitUntilListening("replication", 2)
         return node
     }
 
     private static func start(
-        _ bench: Bench, _ name: String, _ address: UInt32, _ folders: [Record], _ more: Record
+        _ bench: Bench, _ name: String, _ address: UInt32, _ folders: [Record], _ more: Record,
+        _ level: String
     ) throws -> NodeProcess {
         let section: Record = [
             "messageAddress": .string(FilesPlace.text(address, messagePort)),
@@ -99,7 +102,7 @@ struct ReplicationNodes {
         return try NodeProcess(
             bench, name,
             [
-                "log": .record(["heartbeatSeconds": 3600]),
+                "log": .record(["heartbeatSeconds": 3600, "level": .string(level)]),
                 "limits": .record(["acceptsPerSecond": 0, "dialsPerSecond": 0]),
                 "replication": .record(section.appending(more)),
             ])
