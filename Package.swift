@@ -103,7 +103,7 @@ let package = Package(
             ],
             settings: strict),
         // The physical limits in plain C, and the program that holds the node against them. It speaks to C directly.
-        .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1"]),
+        .target(name: "CLimits", dependencies: ["CSodium", "CSecp256k1", "CCrypto"]),
         program(
             "peernode-bench", ["CLimits", "PeerCore", "PeerCrypto", "AddressBook", "DDRP", "UV", "PeerRuntime"],
             settings: strict),

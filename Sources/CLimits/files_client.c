@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,6 +20,8 @@ enum { STALL_MS = 10000 };
 typedef struct {
     int descriptor, file;
     uint64_t start;
+    EVP_MD_CTX *hash;
+    unsigned hashed;
 } transfer;
 
 typedef struct {
@@ -27,7 +30,7 @@ typedef struct {
     const char *folder;
     const char *next, *end;
     int event_set;
-    unsigned begun, running;
+    unsigned begun, running, piece;
     uint8_t *buffer;
     double *delays;
     limits_fetch_result result;
@@ -61,6 +64,10 @@ static int begin(client *c) {
         t->file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         if (t->file < 0) return errno;
     }
+    if (c->piece) {
+        t->hash = EVP_MD_CTX_new();
+        if (!t->hash || !EVP_DigestInit_ex(t->hash, EVP_sha256(), NULL)) return ENOMEM;
+    }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = t};
     if (epoll_ctl(c->event_set, EPOLL_CTL_ADD, t->descriptor, &event) < 0) return errno;
     c->next += size + 1;
@@ -79,10 +86,27 @@ static int save(int file, const uint8_t *octets, size_t count) {
     return 0;
 }
 
+// Ends a hash and begins the next at every boundary of a piece.
+static void digest(const client *c, transfer *t, const uint8_t *octets, size_t count) {
+    uint8_t result[EVP_MAX_MD_SIZE];
+    while (count > 0) {
+        size_t part = c->piece - t->hashed < count ? c->piece - t->hashed : count;
+        EVP_DigestUpdate(t->hash, octets, part);
+        octets += part;
+        count -= part;
+        t->hashed += (unsigned)part;
+        if (t->hashed < c->piece) continue;
+        EVP_DigestFinal_ex(t->hash, result, NULL);
+        EVP_DigestInit_ex(t->hash, EVP_sha256(), NULL);
+        t->hashed = 0;
+    }
+}
+
 static void end_transfer(client *c, transfer *t) {
     c->delays[c->result.files++] = (double)(clock_now(CLOCK_MONOTONIC) - t->start) / 1000;
     close(t->descriptor);
     if (t->file >= 0) close(t->file);
+    EVP_MD_CTX_free(t->hash);
     free(t);
     c->running--;
 }
@@ -97,6 +121,7 @@ static int receive(client *c, transfer *t) {
             return 0;
         }
         c->result.octets += (uint64_t)count;
+        if (t->hash) digest(c, t, c->buffer, (size_t)count);
         int error = t->file >= 0 ? save(t->file, c->buffer, (size_t)count) : 0;
         if (error) return error;
     }
@@ -122,10 +147,10 @@ static int run(client *c, unsigned at_once, uint64_t end) {
 
 limits_fetch_result limits_fetch(
     uint32_t address, uint32_t step, uint16_t port, const uint8_t *requests, size_t octets, unsigned at_once,
-    const char *folder, uint64_t nanoseconds
+    const char *folder, unsigned piece, uint64_t nanoseconds
 ) {
     client c = {
-        .address = address, .step = step, .port = port, .folder = folder, .next = (const char *)requests,
+        .address = address, .step = step, .port = port, .folder = folder, .piece = piece, .next = (const char *)requests,
         .end = (const char *)requests + octets, .event_set = epoll_create1(EPOLL_CLOEXEC),
         .buffer = malloc(BUFFER_OCTETS)};
     size_t count = 0;

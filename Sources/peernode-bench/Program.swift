@@ -19,13 +19,13 @@ enum Program {
 
     static let jobs: [Job] = [
         frameJob, codecJob, handshakeJob, envelopeJob, bootstrapJob, joinJob, idleJob, detectJob, memoryJob, startJob,
-        gossipJob, filesJob, replicationJob,
+        gossipJob, filesJob, replicationJob, contentJob,
     ]
 
     /// What this program starts of itself in processes of their own.
     private static let helpers: [String: @Sendable ([String]) throws -> Int32] = [
         "take-frames": takeFrames, "boot-server": bootServer, "gossip-relay": gossipRelay,
-        "file-server": fileServer, "file-peers": filePeers,
+        "file-server": fileServer, "file-peers": filePeers, "star-client": ContentStar.client,
     ]
 
     /// Runs what the words ask for; gives the exit status: 0 all targets met, 1 one missed or a run failed, 64 usage.

@@ -154,7 +154,8 @@ typedef struct {
 
 /// Sends each of `requests`, ended by NUL, `octets` long in all, over a connection of its own, `at_once` at a time, and
 /// reads the answers to their ends; number i goes to `address` + i * `step`. With a `folder`, answers are saved there
-/// under their numbers, otherwise they are read and forgotten. Gives up after `nanoseconds`.
+/// under their numbers, otherwise they are read and forgotten. Unless `piece` is 0, every `piece` octets of an answer are
+/// hashed by SHA-256. Gives up after `nanoseconds`.
 limits_fetch_result limits_fetch(
     uint32_t address, uint32_t step, uint16_t port, const uint8_t *requests, size_t octets, unsigned at_once,
-    const char *folder, uint64_t nanoseconds);
+    const char *folder, unsigned piece, uint64_t nanoseconds);

@@ -149,11 +149,22 @@ extension NodeProcess {
 
     /// Asks the admin socket; gives the last line of the answer, and the seconds until it came.
     func ask(_ command: String, _ arguments: Record) throws -> (line: String, seconds: Double) {
+        var last = ""
+        let seconds = try ask(command, arguments) { line in
+            last = line
+            return false
+        }
+        guard !last.contains("\"error\":") else { throw BenchFailure("\(command): \(last)") }
+        return (last, seconds)
+    }
+
+    /// The same, line by line; gives the seconds to the end, or to the line that is enough.
+    func ask(_ command: String, _ arguments: Record, isEnough: @escaping (String) -> Bool) throws -> Double {
         let socket = folder.appendingPathComponent("data/admin.sock").path
         let request: Record = ["command": .string(command), "arguments": .record(arguments)]
         let (loop, clock) = (Loop(), ContinuousClock())
         let (pipe, timer) = (try Pipe(loop), Timer(loop))
-        var answer: [UInt8] = []
+        var rest: [UInt8] = []
         var failure: String?
         func end(_ problem: String?) {
             failure = problem
@@ -167,23 +178,23 @@ extension NodeProcess {
             _ = try? pipe.write([Bytes(utf8: request.json + "\n")])
             pipe.startReading { event in
                 guard case .received(let bytes) = event else { return end("the node ended the connection") }
-                answer += bytes
-                if String(decoding: answer.suffix(Self.endOctets), as: UTF8.self).contains("\"done\":true") { end(nil) }
+                rest += bytes
+                while let newline = rest.firstIndex(of: UInt8(ascii: "\n")) {
+                    let line = String(decoding: rest[..<newline], as: UTF8.self)
+                    rest.removeSubrange(...newline)
+                    if isEnough(line) || line.contains("\"done\":true") { return end(nil) }
+                }
             }
         }
         loop.run()
         loop.close()
         let seconds = (clock.now - begin) / .seconds(1)
         if let failure { throw BenchFailure("\(command): \(failure)") }
-        let line = answer.split(separator: UInt8(ascii: "\n")).last.map { String(decoding: $0, as: UTF8.self) } ?? ""
-        guard !line.contains("\"error\":") else { throw BenchFailure("\(command): \(line)") }
-        return (line, seconds)
+        return seconds
     }
 
     /// Longest time of a command.
     private static let answerLimit: Duration = .seconds(60)
-    /// Octets at the end of an answer in which its mark stands.
-    private static let endOctets = 64
 
     /// A whole number in an answer, -1 when it is not there.
     static func number(_ field: String, in line: String) -> Int {
@@ -205,6 +216,8 @@ struct FilesFetch {
     var isSpread = false
     /// Where answers are saved, under their numbers.
     var folder: URL?
+    /// Octets that are hashed by themselves; 0: nothing is.
+    var piece: UInt32 = 0
 
     /// Longest time of a fetch.
     private static let mostNanoseconds: UInt64 = 60_000_000_000
@@ -217,7 +230,8 @@ struct FilesFetch {
     func run() throws -> limits_fetch_result {
         let octets: [UInt8] = requests.flatMap { Array($0.utf8) + [0] }
         let result = limits_fetch(
-            address, isSpread ? 1 : 0, port, octets, octets.count, atOnce, folder?.path, Self.mostNanoseconds)
+            address, isSpread ? 1 : 0, port, octets, octets.count, atOnce, folder?.path, piece,
+            Self.mostNanoseconds)
         guard result.error == 0, result.files == UInt64(requests.count) else {
             throw BenchFailure("\(result.files) of \(requests.count) answers have come: error \(result.error)")
         }
