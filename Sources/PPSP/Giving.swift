@@ -143,8 +143,9 @@ extension PPSP {
     mutating func tellNews(_ number: Int, at now: Moment, into effects: inout Effects) {
         timers.cancel(.news(number))
         guard let swarm = swarms[number], !swarm.news.isEmpty else { return }
-        swarms[number]?.news.removeAll()
-        let messages = swarm.news.ranges().map { ChunkMessage.have($0) }
+        let news = swarm.news
+        swarm.news.removeAll()
+        let messages = news.ranges().map { ChunkMessage.have($0) }
         for tie in swarm.ties {
             // Who pushes has all, and waits for word of what has come.
             guard let partner = partners[tie], !partner.has.isComplete || partner.take?.isPush ?? false else {
@@ -155,12 +156,12 @@ extension PPSP {
             } else if let take = partner.take {
                 send(messages, take.id, take.rules, on: tie.connection, into: &effects)
             } else {
-                for map in Availability.map(.add, of: swarm.news, chunkSize: swarm.metadata.chunkSize) {
+                for map in Availability.map(.add, of: news, chunkSize: swarm.metadata.chunkSize) {
                     tell(map, tie, at: now, into: &effects)
                 }
             }
             links[tie.connection]?.saidAt = now.instant
-            if partner.give?.isPush ?? false { pushNews(swarm.news, tie) }
+            if partner.give?.isPush ?? false { pushNews(news, tie) }
         }
     }
 

@@ -8,8 +8,8 @@ struct Tie: Hashable, Comparable {
     static func < (a: Tie, b: Tie) -> Bool { (a.connection, a.swarm) < (b.connection, b.swarm) }
 }
 
-/// One connection, which carries any number of swarms (PPSP section 3).
-struct Link {
+/// One connection, which carries any number of swarms (PPSP section 3). A class for the same reason as `Swarm`.
+final class Link {
     let remote: SocketAddress
     /// Whom we have dialled; nil: it has dialled us.
     let dialled: Destination?
@@ -66,7 +66,7 @@ struct Link {
     var culprit: Culprit? { peerID.map { Culprit(ip: remote.ip, peerID: $0) } }
 
     /// Whether one more control request is within its rate.
-    mutating func takesRequest(at now: Instant) -> Bool {
+    func takesRequest(at now: Instant) -> Bool {
         let milliseconds = Int((now - allowanceAt).nanoseconds / 1_000_000)
         allowance = min(Self.burst, allowance + min(milliseconds, Self.burst) * Self.allowancePerMillisecond)
         allowanceAt = now
@@ -88,8 +88,8 @@ struct Question {
     var isOffer = false
 }
 
-/// A peer in a swarm: what it has, what it gives, what it takes.
-struct Partner {
+/// A peer in a swarm: what it has, what it gives, what it takes. A class for the same reason as `Swarm`.
+final class Partner {
     let peerID: Bytes32
     /// Chunks that it says it has.
     var has = ChunkSet()
@@ -101,6 +101,8 @@ struct Partner {
     var refusesPush = false
     /// From one question for other peers to the next.
     var peersPause: Duration?
+
+    init(peerID: Bytes32) { self.peerID = peerID }
 
     /// Chunks come from it.
     struct Take {

@@ -86,7 +86,7 @@ extension PPSP {
     ) {
         let connection = effects.connect(to: destination, from: source, timeout: configuration.connectTimeout)
         let remote = if case .address(let address) = destination { address } else { SocketAddress(.loopback, 0) }
-        var link = Link(
+        let link = Link(
             remote, dialled: destination, contentLimit: configuration.maxMessageBytes, at: now.instant)
         link.wanted = [swarm]
         links[connection] = link
@@ -123,7 +123,7 @@ extension PPSP {
             reject(remote, "limit", into: &effects)
             return effects.append(.abort(connection, .limit))
         }
-        var link = Link(remote, dialled: nil, contentLimit: configuration.maxMessageBytes, at: now.instant)
+        let link = Link(remote, dialled: nil, contentLimit: configuration.maxMessageBytes, at: now.instant)
         link.local = local
         links[connection] = link
         timers.set(.link(connection), at: now.instant + configuration.firstMessageTime)
@@ -134,17 +134,18 @@ extension PPSP {
         into effects: inout Effects
     ) {
         guard let link = links[connection], let dialled = link.dialled else { return }
-        links[connection]?.isOpen = true
-        links[connection]?.local = local
-        links[connection]?.heardAt = now.instant
-        links[connection]?.saidAt = now.instant
-        links[connection]?.listens = remote
-        links[connection]?.wanted = []
+        link.isOpen = true
+        link.local = local
+        link.heardAt = now.instant
+        link.saidAt = now.instant
+        link.listens = remote
+        let wanted = link.wanted
+        link.wanted = []
         timers.set(.link(connection), at: now.instant + configuration.keepAlive)
         for swarm in link.pushes {
             offerPush(Tie(connection: connection, swarm: swarm), at: now, into: &effects)
         }
-        for swarm in link.wanted {
+        for swarm in wanted {
             swarms[swarm]?.candidates[dialled]?.failures = 0
             ask(Tie(connection: connection, swarm: swarm), at: now, into: &effects)
         }

@@ -158,7 +158,7 @@ extension PPSP {
         }
         let connection = effects.connect(to: to, from: source, timeout: configuration.connectTimeout)
         let remote = if case .address(let address) = to { address } else { SocketAddress(.loopback, 0) }
-        var link = Link(remote, dialled: to, contentLimit: configuration.maxMessageBytes, at: now.instant)
+        let link = Link(remote, dialled: to, contentLimit: configuration.maxMessageBytes, at: now.instant)
         link.pushes = [number]
         links[connection] = link
         effects.reply(id, [row(of: swarm)])

@@ -1,7 +1,7 @@
 internal import PeerCore
 
-/// One content, as far as it is here.
-struct Swarm {
+/// One content, as far as it is here. A class, since every chunk looks at it many times: its sets are not to be copied.
+final class Swarm {
     /// How far it is.
     enum Phase: Hashable {
         /// Its files are looked at.
@@ -22,8 +22,9 @@ struct Swarm {
     /// The folder of the content, under a name of its own, and where that is.
     let folder: FolderID
     var place: String
-    /// The name of the whole content below it.
-    var name: RelativePath
+    /// The name of the whole content below it, and where chunks go until all are there: `.NAME.ppsp`, beside it.
+    var name: RelativePath { didSet { part = FileName(folder, Self.hidden(name)) } }
+    private(set) var part: FileName
     /// Octets; known when the last chunk is here.
     var length: UInt64?
     /// The file as it was when it was hashed.
@@ -76,10 +77,11 @@ struct Swarm {
         folder = FolderID("content/\(id.description.prefix(16))")
         self.place = place
         self.name = name
+        part = FileName(folder, Self.hidden(name))
     }
 
     /// The number of chunks is known now; what was known of them before stays.
-    mutating func counted(_ count: UInt64) {
+    func counted(_ count: UInt64) {
         taken = ChunkSet(taken, limit: count)
         inHand = ChunkSet(inHand, limit: count)
         have = ChunkSet(have, limit: count)
@@ -90,25 +92,25 @@ struct Swarm {
     }
 
     /// Chunks are asked for.
-    mutating func ask(_ chunks: ChunkRange) {
+    func ask(_ chunks: ChunkRange) {
         taken.insert(chunks)
         pendingOctets += Int(chunks.count * chunkSize)
     }
 
     /// A chunk has come.
-    mutating func arrive(_ arrival: Arrival) {
+    func arrive(_ arrival: Arrival) {
         arrivals.append(arrival)
         arrivedOctets += arrival.payload.count
         inHand.insert(arrival.chunk)
     }
 
     /// One that was asked for twice need not come any more.
-    mutating func withdraw() {
+    func withdraw() {
         pendingOctets -= Int(chunkSize)
     }
 
     /// A chunk is stored.
-    mutating func store(_ chunk: Stored) {
+    func store(_ chunk: Stored) {
         pendingOctets -= Int(chunkSize)
         have.insert(chunk.chunk)
         news.insert(chunk.chunk)
@@ -119,28 +121,25 @@ struct Swarm {
     }
 
     /// How far somebody can read who reads from the beginning.
-    mutating func grow() {
+    func grow() {
         guard let chunkCount else { return }
         let missing = have.firstMissing(from: prefix / max(1, chunkSize)) ?? chunkCount
         prefix = missing >= chunkCount ? length ?? 0 : missing * chunkSize
     }
 
     /// How fast chunks are stored.
-    mutating func measure(at now: Instant) {
+    func measure(at now: Instant) {
         meter.add(stored, at: now)
     }
 
     /// These chunks are here, and no others.
-    mutating func holds(_ chunks: ChunkSet) {
+    func holds(_ chunks: ChunkSet) {
         have = chunks
         taken = chunks
     }
 
     /// The whole content.
     var file: FileName { FileName(folder, name) }
-
-    /// Where chunks go until all are there: `.NAME.ppsp`, beside it.
-    var part: FileName { FileName(folder, Self.hidden(name)) }
 
     /// The hashes, where this node keeps what is its own.
     var hashes: FileName {
