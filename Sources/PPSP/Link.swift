@@ -37,6 +37,8 @@ struct Link {
     /// Transfers by which it gives to us, and by which it takes from us, with their swarms.
     var takes: [UInt64: Int] = [:]
     var gives: [UInt64: Int] = [:]
+    /// Those that are over, the latest last.
+    var over: [EndedTransfer] = []
     var heardAt: Instant
     var saidAt: Instant
     /// Whether a frame had begun when something came last.
@@ -65,6 +67,14 @@ struct Link {
     /// Who answers for what comes over it.
     var culprit: Culprit? { peerID.map { Culprit(ip: remote.ip, peerID: $0) } }
 
+    /// A transfer is over.
+    mutating func end(_ transfer: EndedTransfer) {
+        (takes[transfer.id], gives[transfer.id]) = (nil, nil)
+        over.removeAll { $0.id == transfer.id }
+        if over.count == EndedTransfer.most { over.removeFirst() }
+        over.append(transfer)
+    }
+
     /// Whether one more control request is within its rate.
     mutating func takesRequest(at now: Instant) -> Bool {
         let milliseconds = Int((now - allowanceAt).nanoseconds / 1_000_000)
@@ -75,6 +85,19 @@ struct Link {
         allowance -= 1000
         return true
     }
+}
+
+/// A transfer that is over here. What the other side has said by it before it could know of that may still come, and is
+/// no offence.
+struct EndedTransfer {
+    let id: UInt64
+    let swarm: Int
+    let rules: ChunkRules
+    /// Octets of chunks that may be on their way.
+    var octets = 0
+
+    /// How many of one connection are remembered: more than it has contents as a rule.
+    static let most = 64
 }
 
 /// What a request of ours was for.

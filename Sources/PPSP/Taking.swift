@@ -7,10 +7,16 @@ extension PPSP {
     mutating func beginTaking(
         _ answer: TransportOffer, _ id: UInt64, _ tie: Tie, at now: Moment, into effects: inout Effects
     ) {
-        guard let swarm = swarms[tie.swarm], swarm.phase == .fetching else { return }
+        guard let swarm = swarms[tie.swarm] else { return }
         let agreed = transports.choose(from: answer, to: offer(swarm), about: swarm.metadata)
-        guard let agreed, agreed.id == TransportID.tcp else {
+        guard let agreed, let function = agreed.swarm.hashFunction, agreed.id == TransportID.tcp else {
             return offend(tie.connection, .protocolViolation, "transport", into: &effects)
+        }
+        guard swarm.phase == .fetching else {
+            // The last chunk came before the answer; the other side tells its news by this transfer all the same.
+            let rules = ChunkRules(.transfer, agreed.addressing, function)
+            links[tie.connection]?.end(EndedTransfer(id: id, swarm: tie.swarm, rules: rules))
+            return
         }
         _ = take(agreed, id, tie, isPush: false, at: now, into: &effects)
     }
@@ -47,9 +53,15 @@ extension PPSP {
 
     /// A transfer is given up; what was asked for by it others may give.
     mutating func abandon(_ take: Partner.Take, _ tie: Tie) {
-        links[tie.connection]?.takes[take.id] = nil
+        end(take, tie)
         partners[tie]?.take = nil
         release(take.asked.keys.sorted(), tie.swarm)
+    }
+
+    /// Whoever takes part in a transfer hears of its end later.
+    mutating func end(_ take: Partner.Take, _ tie: Tie) {
+        links[tie.connection]?.end(
+            EndedTransfer(id: take.id, swarm: tie.swarm, rules: take.rules, octets: take.window))
     }
 
     /// A peer offers to push (PPSP section 8.2): the transport by which it may; nil: not so.
@@ -85,7 +97,7 @@ extension PPSP {
             return offend(connection, .protocolViolation, "transfer_first", into: &effects)
         }
         guard let swarm = link.takes[frame.transferID] ?? link.gives[frame.transferID] else {
-            return offend(connection, .protocolViolation, "transfer_id", into: &effects)
+            return heardLate(frame, on: connection, into: &effects)
         }
         let tie = Tie(connection: connection, swarm: swarm)
         let isTake = link.takes[frame.transferID] != nil
@@ -101,6 +113,30 @@ extension PPSP {
             offend(connection, .malformed, "\(error)", into: &effects)
         }
         toPump.insert(swarm)
+    }
+
+    /// By a transfer that is over here: what a peer has counts, chunks that were on their way are dropped.
+    private mutating func heardLate(_ frame: TransferFrame, on connection: ConnectionID, into effects: inout Effects) {
+        guard let index = links[connection]?.over.firstIndex(where: { $0.id == frame.transferID }),
+            let transfer = links[connection]?.over[index]
+        else { return offend(connection, .protocolViolation, "transfer_id", into: &effects) }
+        do throws(DecodeError) {
+            for message in try frame.messages(transfer.rules) {
+                if case .have(let range) = message {
+                    partners[Tie(connection: connection, swarm: transfer.swarm)]?.has.insert(range)
+                } else if case .data(_, _, let payload) = message {
+                    guard transfer.octets >= payload.count else {
+                        return offend(connection, .protocolViolation, "unasked", into: &effects)
+                    }
+                    links[connection]?.over[index].octets -= payload.count
+                    counters.bytesReceived &+= UInt64(payload.count)
+                    counters.bytesTwice &+= UInt64(payload.count)
+                }
+            }
+        } catch {
+            offend(connection, .malformed, "\(error)", into: &effects)
+        }
+        toPump.insert(transfer.swarm)
     }
 
     private mutating func heard(
