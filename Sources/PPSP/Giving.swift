@@ -157,7 +157,7 @@ extension PPSP {
             }
             if let give = partner.give {
                 send(messages, give.id, give.rules, on: tie.connection, into: &effects)
-            } else if let take = partner.take {
+            } else if let take = partner.take, take.web == nil {
                 send(messages, take.id, take.rules, on: tie.connection, into: &effects)
             } else {
                 for map in Availability.map(.add, of: swarm.news, chunkSize: swarm.metadata.chunkSize) {

@@ -32,6 +32,10 @@ struct Link {
     var wanted: [Int] = []
     /// Swarms that are to be pushed when it is open.
     var pushes: [Int] = []
+    /// What it must say to be given chunks over HTTP in a closed swarm.
+    var webPass: Bytes32?
+    /// Whether its HTTP server is of no use.
+    var avoidsWeb = false
     /// Our requests that are not answered.
     var questions: [UInt64: Question] = [:]
     /// Transfers by which it gives to us, and by which it takes from us, with their swarms.
@@ -131,6 +135,8 @@ struct Partner {
         let rules: ChunkRules
         /// Octets that it lets us have outstanding.
         let window: Int
+        /// By ranges over HTTP; nil: by PPSP-TCP.
+        var web: Web?
         /// Chunks that were asked for, with the time of it.
         var asked: [UInt64: Instant] = [:]
         /// Chunks that were asked for and are not wanted any more: they may still come.

@@ -8,8 +8,9 @@ extension PPSP {
         _ answer: TransportOffer, _ id: UInt64, _ tie: Tie, at now: Moment, into effects: inout Effects
     ) {
         guard let swarm = swarms[tie.swarm] else { return }
-        let agreed = transports.choose(from: answer, to: offer(swarm), about: swarm.metadata)
-        guard let agreed, let function = agreed.swarm.hashFunction, agreed.id == TransportID.tcp else {
+        let agreed = transports(on: tie.connection).choose(
+            from: answer, to: offer(swarm, on: tie.connection), about: swarm.metadata)
+        guard let agreed, let function = agreed.swarm.hashFunction else {
             return offend(tie.connection, .protocolViolation, "transport", into: &effects)
         }
         guard swarm.phase == .fetching else {
@@ -18,30 +19,37 @@ extension PPSP {
             links[tie.connection]?.end(EndedTransfer(id: id, swarm: tie.swarm, rules: rules))
             return
         }
-        _ = take(agreed, id, tie, isPush: false, at: now, into: &effects)
+        guard take(agreed, id, tie, isPush: false, at: now, into: &effects), agreed.id == TransportID.http else {
+            return
+        }
+        beginTakingRanges(agreed, tie, into: &effects)
     }
 
-    /// What a swarm is made with is known now; false when it cannot be taken.
     private mutating func take(
         _ agreed: AgreedTransport, _ id: UInt64, _ tie: Tie, isPush: Bool, at now: Moment, into effects: inout Effects
     ) -> Bool {
-        guard let function = agreed.swarm.hashFunction,
-            agreed.swarm.contentLength ?? 0 <= configuration.maxContentBytes
-        else { return false }
-        if swarms[tie.swarm]?.tree == nil {
-            var metadata = agreed.swarm
-            // The length is a claim until the last chunk is here.
-            metadata.contentLength = nil
-            swarms[tie.swarm]?.metadata = metadata
-            let most = mostChunks(metadata)
-            swarms[tie.swarm]?.tree = HashTree(root: metadata.swarmID.octets, function, maximumChunks: most)
-        }
+        guard let function = agreed.swarm.hashFunction, adopt(agreed.swarm, tie.swarm) else { return false }
         if let old = partners[tie]?.take { abandon(old, tie) }
         let rules = ChunkRules(.transfer, agreed.addressing, function)
         let window = min(configuration.requestWindow, Int(agreed.requestWindow))
         partners[tie]?.take = Partner.Take(id: id, rules: rules, window: window, isPush: isPush)
         links[tie.connection]?.takes[id] = tie.swarm
         toPump.insert(tie.swarm)
+        return true
+    }
+
+    /// What a swarm is made with is known now; false when it cannot be taken.
+    mutating func adopt(_ metadata: SwarmMetadata, _ number: Int) -> Bool {
+        guard let function = metadata.hashFunction, metadata.contentLength ?? 0 <= configuration.maxContentBytes else {
+            return false
+        }
+        guard swarms[number]?.tree == nil else { return true }
+        var metadata = metadata
+        // The length is a claim until the last chunk is here.
+        metadata.contentLength = nil
+        swarms[number]?.metadata = metadata
+        let most = mostChunks(metadata)
+        swarms[number]?.tree = HashTree(root: metadata.swarmID.octets, function, maximumChunks: most)
         return true
     }
 
@@ -69,8 +77,8 @@ extension PPSP {
         _ offer: TransportOffer, _ id: UInt64, _ tie: Tie, at now: Moment, into effects: inout Effects
     ) -> TransportOffer? {
         guard let swarm = swarms[tie.swarm], partners[tie]?.take == nil,
-            case .transports(let answer) = transports.answer(to: offer, about: swarm.metadata),
-            let agreed = transports.choose(from: answer, to: .ask, about: joined(swarm.metadata, offer)),
+            case .transports(let answer) = pushTransports.answer(to: offer, about: swarm.metadata),
+            let agreed = pushTransports.choose(from: answer, to: .ask, about: joined(swarm.metadata, offer)),
             agreed.id == TransportID.tcp, take(agreed, id, tie, isPush: true, at: now, into: &effects)
         else { return nil }
         return answer
@@ -220,7 +228,7 @@ extension PPSP {
     }
 
     /// Others who were asked for it too need not send it (PPSP section 9.4).
-    private mutating func withdraw(_ chunk: UInt64, except tie: Tie, into effects: inout Effects) {
+    mutating func withdraw(_ chunk: UInt64, except tie: Tie, into effects: inout Effects) {
         for other in ties(of: tie.swarm) where other != tie {
             guard let take = partners[other]?.take, take.asked[chunk] != nil else { continue }
             partners[other]?.take?.asked[chunk] = nil
@@ -234,6 +242,7 @@ extension PPSP {
     mutating func send(
         _ messages: [ChunkMessage], _ take: Partner.Take, _ tie: Tie, into effects: inout Effects
     ) {
+        if let web = take.web { return say(messages, to: web, take, tie, into: &effects) }
         for part in TransferFrame.parts(messages, transferID: take.id, take.rules) {
             effects.send(part, on: tie.connection)
         }

@@ -113,9 +113,15 @@ struct Stage {
 
 extension Stage {
     /// The operator asks for a content that the peer may have; the connection that is dialled.
-    mutating func fetch(_ source: Source, from peers: [SocketAddress] = [Stage.peer]) -> ConnectionID {
+    mutating func fetch(
+        _ source: Source, from peers: [SocketAddress] = [Stage.peer], ordered: Bool = false
+    ) -> ConnectionID {
         let effects = ask(
-            "fetch", ["swarm": .text(source.id), "from": .list(peers.map { .text($0) }), "into": "/files/content"])
+            "fetch",
+            [
+                "swarm": .text(source.id), "from": .list(peers.map { .text($0) }), "into": "/files/content",
+                "ordered": .bool(ordered),
+            ])
         let dials = effects.compactMap { if case .connect(let id, _, _, _) = $0 { id } else { nil } } as [ConnectionID]
         return dials[0]
     }
