@@ -53,7 +53,7 @@ extension PPSP {
         swarm.metadata.chunkSize == nil ? .ask : .list(transports(on: connection).list(for: swarm.metadata))
     }
 
-    /// What is spoken here, with whoever is at the other end of a connection: HTTP last, since it cannot tell of others.
+    /// What is spoken here with whoever is at the other end of a connection: HTTP last, since it cannot push.
     func transports(on connection: ConnectionID) -> Transports {
         Transports([tcpEntry] + (webEntry(on: connection).map { [$0] } ?? []))
     }

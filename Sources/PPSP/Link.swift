@@ -5,7 +5,9 @@ struct Tie: Hashable, Comparable {
     let connection: ConnectionID
     let swarm: Int
 
-    static func < (a: Tie, b: Tie) -> Bool { (a.connection, a.swarm) < (b.connection, b.swarm) }
+    static func < (a: Tie, b: Tie) -> Bool {
+        (a.connection, a.swarm) < (b.connection, b.swarm)
+    }
 }
 
 /// One connection, which carries any number of swarms (PPSP section 3).

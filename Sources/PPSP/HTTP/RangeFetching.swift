@@ -173,8 +173,8 @@ extension PPSP {
 
     // MARK: - Chunks
 
-    /// The chunks of a range are hashed together, whether others have given some of them meanwhile or not: the hashes of
-    /// all may be needed to prove one.
+    /// The chunks of a range are hashed together, whether others have given some of them meanwhile or not: the hashes
+    /// of all may be needed to prove one.
     private mutating func rangeCame(
         _ range: ChunkRange, _ octets: Bytes, _ field: MerkleField, _ tie: Tie, at now: Moment,
         into effects: inout Effects
