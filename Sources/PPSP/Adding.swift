@@ -260,8 +260,8 @@ extension PPSP {
             timers.cancel(.chunks(tie))
             timers.cancel(.askAgain(tie))
             timers.cancel(.askPeers(tie))
-            if let take = partner.take { links[tie.connection]?.takes[take.id] = nil }
-            if let give = partner.give { links[tie.connection]?.gives[give.id] = nil }
+            if let take = partner.take { end(take, tie) }
+            if let give = partner.give { end(give, tie) }
             if !partners.keys.contains(where: { $0.connection == tie.connection }) {
                 effects.append(.finish(tie.connection))
             }

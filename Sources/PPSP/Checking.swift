@@ -19,7 +19,7 @@ extension PPSP {
     private static let keepTime = Duration.seconds(2)
 
     mutating func checkArrivals(_ number: Int, into effects: inout Effects) {
-        while let swarm = swarms[number], !swarm.arrivals.isEmpty, let function = swarm.metadata.hashFunction,
+        while let swarm = swarms[number], !swarm.arrivals.isEmpty, swarm.metadata.hashFunction != nil,
             swarm.checks.count < Self.mostChecks, swarm.checks.isEmpty || swarm.arrivedOctets >= Self.fullOctets
         {
             var octets = 0
@@ -28,15 +28,20 @@ extension PPSP {
                 return octets == 0 || octets + arrival.payload.count <= Self.batchOctets
             }
             octets = batch.reduce(0) { $0 + $1.payload.count }
-            let check = Check(number: swarm.lastCheck + 1, arrivals: Array(batch))
-            swarms[number]?.lastCheck += 1
             swarms[number]?.arrivals.removeFirst(batch.count)
             swarms[number]?.arrivedOctets -= octets
-            swarms[number]?.checks.append(check)
-            let source = DigestSource.each(batch.map(\.payload))
-            errands[effects.store(.digest(source, function.algorithm, key: nil))] = .checked(
-                number, check: check.number)
+            check(Array(batch), number, into: &effects)
         }
+    }
+
+    /// Has chunks hashed; `isRange`: they prove each other.
+    mutating func check(_ batch: [Arrival], isRange: Bool = false, _ number: Int, into effects: inout Effects) {
+        guard let swarm = swarms[number], let function = swarm.metadata.hashFunction else { return }
+        let check = Check(number: swarm.lastCheck + 1, arrivals: batch, isRange: isRange)
+        swarms[number]?.lastCheck += 1
+        swarms[number]?.checks.append(check)
+        let source = DigestSource.each(batch.map(\.payload))
+        errands[effects.store(.digest(source, function.algorithm, key: nil))] = .checked(number, check: check.number)
     }
 
     /// Hashes are there. Proofs are taken in the order in which chunks came, since each may rest on the one before.
@@ -50,7 +55,7 @@ extension PPSP {
             swarms[number]?.checks.removeFirst()
             var pieces: [FilePiece] = []
             var stored: [Stored] = []
-            for (arrival, digest) in zip(check.arrivals, digests) where prove(arrival, digest, number, into: &effects) {
+            for arrival in proved(check, digests, number, into: &effects) {
                 let size = swarms[number]?.chunkSize ?? 0
                 pieces.append(FilePiece(at: arrival.chunk * size, arrival.payload))
                 stored.append(Stored(tie: arrival.tie, chunk: arrival.chunk, octets: arrival.payload.count))
@@ -61,19 +66,50 @@ extension PPSP {
         toPump.insert(number)
     }
 
+    /// Chunks that belong to the content.
+    private mutating func proved(
+        _ check: Check, _ digests: [Bytes], _ number: Int, into effects: inout Effects
+    ) -> [Arrival] {
+        guard check.isRange, let function = swarms[number]?.metadata.hashFunction else {
+            return zip(check.arrivals, digests).compactMap { arrival, digest in
+                var hashes = partners[arrival.tie]?.take?.unverified ?? UnverifiedHashes()
+                for (node, hash) in arrival.hashes { hashes.insert(node, hash) }
+                let holds = prove(arrival, digest, with: &hashes, number, into: &effects)
+                partners[arrival.tie]?.take?.unverified = hashes
+                return holds ? arrival : nil
+            }
+        }
+        var hashes = told(check, digests, function)
+        var holds = true
+        return zip(check.arrivals, digests).compactMap { arrival, digest in
+            guard !arrival.isSpare else { return nil }
+            // Behind a chunk that does not hold, a range is worth nothing.
+            guard holds else {
+                putBack(arrival, number)
+                return nil
+            }
+            holds = prove(arrival, digest, with: &hashes, isRange: true, number, into: &effects)
+            return holds ? arrival : nil
+        }
+    }
+
+    /// A chunk has not come.
+    private mutating func putBack(_ arrival: Arrival, _ number: Int) {
+        swarms[number]?.inHand.remove(arrival.chunk)
+        release([arrival.chunk], number)
+    }
+
     /// Whether a chunk belongs to the content.
     private mutating func prove(
-        _ arrival: Arrival, _ digest: Bytes, _ number: Int, into effects: inout Effects
+        _ arrival: Arrival, _ digest: Bytes, with hashes: inout UnverifiedHashes, isRange: Bool = false, _ number: Int,
+        into effects: inout Effects
     ) -> Bool {
         let tie = arrival.tie
         guard swarms[number]?.phase == .fetching else { return false }
-        var hashes = partners[tie]?.take?.unverified ?? UnverifiedHashes()
-        for (node, hash) in arrival.hashes { hashes.insert(node, hash) }
         let countBefore = swarms[number]?.chunkCount
         let verdict =
             swarms[number]?.tree?.verify(
                 arrival.chunk, leaf: digest, length: arrival.payload.count, with: &hashes) ?? .missing
-        partners[tie]?.take?.unverified = hashes
         if let count = swarms[number]?.chunkCount, count != countBefore { counted(number, count) }
         switch verdict {
         case .verified(let below):
@@ -82,9 +118,12 @@ extension PPSP {
             swarms[number]?.unwritten.insert(node.range)
             return true
         case .missing:
+            putBack(arrival, number)
+            if isRange {
+                leaveWeb(tie, "hashes_missing", into: &effects)
+                return false
+            }
             // It believes to have told what we have not: the transfer begins anew.
-            swarms[number]?.inHand.remove(arrival.chunk)
-            release([arrival.chunk], number)
             blame(tie, "hashes_missing", points: Conduct.slip, into: &effects)
             renew(tie, into: &effects)
             return false
@@ -93,8 +132,7 @@ extension PPSP {
             return false
         case .contradicted: break
         }
-        swarms[number]?.inHand.remove(arrival.chunk)
-        release([arrival.chunk], number)
+        putBack(arrival, number)
         blame(tie, "chunk", into: &effects)
         return false
     }

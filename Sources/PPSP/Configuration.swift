@@ -5,6 +5,8 @@ extension PPSP {
     public struct Configuration: Configurable, Hashable, Sendable {
         /// Where peers connect; nil: nowhere, this node only calls.
         public var listen: SocketAddress?
+        /// Where ranges of contents are given over HTTP; nil: nowhere, and none are asked for.
+        public var httpAddress: SocketAddress?
         /// Where contents go that are fetched without a place of their own.
         public var folder: String
         /// Peers that are asked for every content.
@@ -57,6 +59,9 @@ extension PPSP.Configuration {
             "listen", .optional(.address), standard: .string("127.0.0.1:6778"),
             "Where peers connect; null: nowhere, this node only calls."),
         Setting(
+            "httpAddress", .optional(.address), standard: .null,
+            "Where any HTTP client gets ranges of contents; null: nowhere, and none are asked of peers either."),
+        Setting(
             "folder", .string, standard: .string("./peernode-data/content"),
             "Where contents go that are fetched without a place of their own."),
         Setting(
@@ -108,6 +113,7 @@ extension PPSP.Configuration {
     /// Takes checked values over.
     public init(_ values: Record) {
         listen = values.string("listen").flatMap { SocketAddress($0) }
+        httpAddress = values.string("httpAddress").flatMap { SocketAddress($0) }
         folder = values.text("folder")
         peers = values.destinations("peers")
         acceptPush = values.flag("acceptPush")
@@ -144,6 +150,7 @@ extension PPSP.Configuration {
     func change(to new: Self) -> Reconfiguration<Self> {
         var change = Reconfiguration(from: self, to: new)
         change.keep(\.listen, "listen")
+        change.keep(\.httpAddress, "httpAddress")
         change.keep(\.folder, "folder")
         change.keep(\.allow, "allow")
         return change

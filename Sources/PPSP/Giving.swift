@@ -11,10 +11,15 @@ extension PPSP {
     /// A request was answered with a transport: chunks may be asked for by it.
     mutating func beginGiving(_ id: UInt64, _ answer: TransportOffer, _ tie: Tie, at now: Moment) {
         guard let function = swarms[tie.swarm]?.metadata.hashFunction else { return }
-        if let old = partners[tie]?.give { links[tie.connection]?.gives[old.id] = nil }
+        if let old = partners[tie]?.give { end(old, tie) }
         let rules = ChunkRules(.transfer, answer.addressing, function)
         partners[tie]?.give = Partner.Give(id: id, rules: rules, usedAt: now.instant)
         links[tie.connection]?.gives[id] = tie.swarm
+    }
+
+    /// Whoever takes part in a transfer hears of its end later.
+    mutating func end(_ give: Partner.Give, _ tie: Tie) {
+        links[tie.connection]?.end(EndedTransfer(id: give.id, swarm: tie.swarm, rules: give.rules))
     }
 
     /// Chunks are asked for.
@@ -153,7 +158,7 @@ extension PPSP {
             }
             if let give = partner.give {
                 send(messages, give.id, give.rules, on: tie.connection, into: &effects)
-            } else if let take = partner.take {
+            } else if let take = partner.take, take.web == nil {
                 send(messages, take.id, take.rules, on: tie.connection, into: &effects)
             } else {
                 for map in Availability.map(.add, of: news, chunkSize: swarm.metadata.chunkSize) {

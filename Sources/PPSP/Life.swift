@@ -5,6 +5,8 @@ struct Life {
     var isListening = false
     /// The port of the listener, once it is known.
     var port: UInt16?
+    /// That of the HTTP server, once it listens.
+    var webPort: UInt16?
     /// All rows are there.
     var isComplete = false
     /// What the operator has asked before the rows were there.
@@ -20,16 +22,29 @@ extension PPSP {
             effects.append(.listen(Self.control, on: .ip(address), .stream))
             life.port = address.port
         }
+        if let address = configuration.httpAddress {
+            effects.append(.listen(Self.web, on: .ip(address), .http(HTTPLimits())))
+        }
         effects.append(.recall(table: Rows.contents, after: nil, limit: Rows.page))
     }
 
     mutating func listening(_ listener: ListenerID, _ address: ListenAddress, into effects: inout Effects) {
-        life.isListening = true
-        if case .ip(let address) = address { life.port = address.port }
+        if listener == Self.web {
+            if case .ip(let address) = address { life.webPort = address.port }
+        } else {
+            life.isListening = true
+            if case .ip(let address) = address { life.port = address.port }
+        }
         effects.log(.info, "listening", ["listener": .text(listener), "address": .text(address)])
     }
 
-    mutating func cannotListen(_ error: SystemError, into effects: inout Effects) {
+    mutating func cannotListen(_ listener: ListenerID, _ error: SystemError, into effects: inout Effects) {
+        guard listener != Self.web else {
+            return effects.log(
+                .error, "listen_failed",
+                ["address": .string(configuration.httpAddress?.description ?? ""), "error": .text(error)],
+                "contents are not given over HTTP")
+        }
         effects.log(
             .error, "listen_failed",
             ["address": .string(configuration.listen?.description ?? ""), "error": .text(error)],
@@ -40,6 +55,8 @@ extension PPSP {
         guard !life.isStopping else { return }
         life.isStopping = true
         if life.isListening { effects.append(.unlisten(Self.control)) }
+        if life.webPort != nil { effects.append(.unlisten(Self.web)) }
+        for request in webRanges.keys.sorted(by: { $0.number < $1.number }) { effects.append(.cancelFetch(request)) }
         for connection in links.keys.sorted() { effects.append(.finish(connection)) }
         for swarm in swarms.keys.sorted() { keep(swarm, into: &effects) }
         for id in watchers.keys.sorted(by: { $0.number < $1.number }) {
@@ -47,6 +64,7 @@ extension PPSP {
         }
         for (id, _) in life.early { effects.reply(id, [], .refused("the node stops")) }
         (watchers, life.early) = ([:], [])
+        webRanges = [:]
         timers = Deadlines()
     }
 

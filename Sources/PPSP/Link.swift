@@ -5,7 +5,9 @@ struct Tie: Hashable, Comparable {
     let connection: ConnectionID
     let swarm: Int
 
-    static func < (a: Tie, b: Tie) -> Bool { (a.connection, a.swarm) < (b.connection, b.swarm) }
+    static func < (a: Tie, b: Tie) -> Bool {
+        (a.connection, a.swarm) < (b.connection, b.swarm)
+    }
 }
 
 /// One connection, which carries any number of swarms (PPSP section 3). A class for the same reason as `Swarm`.
@@ -32,11 +34,17 @@ final class Link {
     var wanted: [Int] = []
     /// Swarms that are to be pushed when it is open.
     var pushes: [Int] = []
+    /// What it must say to be given chunks over HTTP in a closed swarm.
+    var webPass: Bytes32?
+    /// Whether its HTTP server is of no use.
+    var avoidsWeb = false
     /// Our requests that are not answered.
     var questions: [UInt64: Question] = [:]
     /// Transfers by which it gives to us, and by which it takes from us, with their swarms.
     var takes: [UInt64: Int] = [:]
     var gives: [UInt64: Int] = [:]
+    /// Those that are over, the latest last.
+    var over: [EndedTransfer] = []
     var heardAt: Instant
     var saidAt: Instant
     /// Whether a frame had begun when something came last.
@@ -65,6 +73,14 @@ final class Link {
     /// Who answers for what comes over it.
     var culprit: Culprit? { peerID.map { Culprit(ip: remote.ip, peerID: $0) } }
 
+    /// A transfer is over.
+    mutating func end(_ transfer: EndedTransfer) {
+        (takes[transfer.id], gives[transfer.id]) = (nil, nil)
+        over.removeAll { $0.id == transfer.id }
+        if over.count == EndedTransfer.most { over.removeFirst() }
+        over.append(transfer)
+    }
+
     /// Whether one more control request is within its rate.
     func takesRequest(at now: Instant) -> Bool {
         let milliseconds = Int((now - allowanceAt).nanoseconds / 1_000_000)
@@ -75,6 +91,19 @@ final class Link {
         allowance -= 1000
         return true
     }
+}
+
+/// A transfer that is over here. What the other side has said by it before it could know of that may still come, and is
+/// no offence.
+struct EndedTransfer {
+    let id: UInt64
+    let swarm: Int
+    let rules: ChunkRules
+    /// Octets of chunks that may be on their way.
+    var octets = 0
+
+    /// How many of one connection are remembered: more than it has contents as a rule.
+    static let most = 64
 }
 
 /// What a request of ours was for.
@@ -110,6 +139,8 @@ final class Partner {
         let rules: ChunkRules
         /// Octets that it lets us have outstanding.
         let window: Int
+        /// By ranges over HTTP; nil: by PPSP-TCP.
+        var web: Web?
         /// Chunks that were asked for, with the time of it.
         var asked: [UInt64: Instant] = [:]
         /// Chunks that were asked for and are not wanted any more: they may still come.

@@ -9,6 +9,7 @@ internal import PeerCrypto
 ///     Picking    which chunk is asked of whom
 ///     Taking     chunks as they come; `Checking`: their hashes, and their way to the disk
 ///     Giving     chunks that others ask for, or that are pushed; `Slots`: who may
+///     HTTP       the same by ranges
 ///     Adding     a file becomes a content; `Rows`: what outlives the process
 ///
 /// A `Swarm` is one content here. A `Partner` is one peer in one swarm, over one connection.
@@ -42,6 +43,9 @@ public struct PPSP: PeerProtocol {
     var conduct: [Culprit: Conduct] = [:]
     /// Where peers were that are known by their IDs.
     var book: [Bytes32: SocketAddress] = [:]
+    /// What is asked over HTTP, and what is being answered.
+    var webRanges: [RequestID: WebRange] = [:]
+    var webAnswers: [ExchangeID: WebAnswer] = [:]
     var counters = Counters()
 
     /// The protocol for a node that proves itself by an Ed25519 key.
@@ -95,7 +99,12 @@ public struct PPSP: PeerProtocol {
         case .deadline: fire(at: now, into: &effects)
         case .resumed(let gap): resumed(after: gap, at: now)
         case .listening(let listener, let address): listening(listener, address, into: &effects)
-        case .refused(_, let error): cannotListen(error, into: &effects)
+        case .refused(let listener, let error): cannotListen(listener, error, into: &effects)
+        case .requested(let exchange, let request, _, let source):
+            requested(exchange, request, from: source, into: &effects)
+        case .requestClosed(let exchange, _, let octets):
+            requestClosed(exchange, octets: octets, at: now, into: &effects)
+        case .fetched(let request, let result): fetched(request, result, at: now, into: &effects)
         case .recalled(let table, let rows, let more): recalled(rows, of: table, more: more, at: now, into: &effects)
         default: break
         }
@@ -106,6 +115,7 @@ public struct PPSP: PeerProtocol {
 
     /// Whatever may go on in a swarm now.
     private mutating func pump(_ swarm: Int, at now: Moment, into effects: inout Effects) {
+        cancelEnded(swarm, into: &effects)
         guard swarms[swarm] != nil else { return }
         checkArrivals(swarm, into: &effects)
         askForMore(swarm, at: now, into: &effects)

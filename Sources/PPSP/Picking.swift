@@ -21,7 +21,9 @@ extension PPSP {
                 take.restsUntil.map({ $0 <= now.instant }) ?? true
             else { continue }
             var messages: [ChunkMessage] = []
-            while let run = pick(tie) {
+            var left = rangesLeft(take, number)
+            while left > 0, let run = pick(tie) {
+                left -= 1
                 for chunk in run.first...run.last { partners[tie]?.take?.asked[chunk] = now.instant }
                 swarms[number]?.ask(run)
                 messages.append(.request(run))
@@ -43,7 +45,7 @@ extension PPSP {
         let room = min(window - asked, configuration.maxPendingBytes - pending)
         // One at least is always asked for.
         guard room >= swarm.chunkSize || asked == 0 && swarm.pendingOctets == 0 else { return nil }
-        let most = max(1, UInt64(max(0, min(room, Self.runOctets))) / swarm.chunkSize)
+        let most = min(max(1, UInt64(max(0, min(room, Self.runOctets))) / swarm.chunkSize), chunksLeft(take, swarm))
         guard let first = start(of: swarm, partner) else { return pickTwice(swarm, tie, partner) }
         var last = first
         while last - first + 1 < most, partner.has.contains(last + 1), !swarm.taken.contains(last + 1) { last += 1 }

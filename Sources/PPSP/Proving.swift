@@ -19,6 +19,7 @@ extension PPSP {
             return false
         }
         links[connection]?.isProved = true
+        if links[connection]?.webPass == nil { links[connection]?.webPass = random.nextBytes32() }
         return true
     }
 

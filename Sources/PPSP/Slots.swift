@@ -11,13 +11,16 @@ extension PPSP {
     /// Those who hold a slot, in order.
     private var holders: [Tie] { partners.keys.filter { partners[$0]?.give?.hasSlot ?? false }.sorted() }
 
+    /// Slots that are taken, by those who ask over HTTP too.
+    var slotsTaken: Int { holders.count + webClients }
+
     /// Whether a peer that asks has a slot now; otherwise it is told to wait.
     mutating func takesSlot(_ tie: Tie, at now: Moment, into effects: inout Effects) -> Bool {
         guard let give = partners[tie]?.give else { return false }
         if give.hasSlot { return true }
         if !timers.isSet(.slots) { timers.set(.slots, at: now.instant + Self.chooseTime) }
         // One more than is configured: the optimistic one.
-        if holders.count <= configuration.uploadSlots {
+        if slotsTaken <= configuration.uploadSlots {
             partners[tie]?.give?.hasSlot = true
             return true
         }
@@ -51,7 +54,7 @@ extension PPSP {
     /// Free slots are filled at once.
     mutating func fillSlots(at now: Moment, into effects: inout Effects) {
         var waiting = waiting
-        while holders.count <= configuration.uploadSlots, !waiting.isEmpty {
+        while slotsTaken <= configuration.uploadSlots, !waiting.isEmpty {
             let index = Int.random(in: waiting.indices, using: &random)
             unchoke(waiting.remove(at: index), at: now, into: &effects)
         }
@@ -65,7 +68,7 @@ extension PPSP {
         let waiting = waiting
         if waiting.isEmpty {
             if holders.isEmpty { return }
-        } else if holders.count > configuration.uploadSlots {
+        } else if slotsTaken > configuration.uploadSlots {
             let worst = holders.min { worth($0) < worth($1) }
             if let worst { choke(worst, into: &effects) }
             let lucky = waiting[Int.random(in: waiting.indices, using: &random)]

@@ -30,7 +30,8 @@ extension PPSP {
     public func status() -> [Record] {
         let all: Record = [
             "listen": configuration.listen.map { .text($0) } ?? .null,
-            "listening": .bool(configuration.listen == nil || life.isListening), "peer": .string(peerID.hex),
+            "listening": .bool(isListening), "http": configuration.httpAddress.map { .text($0) } ?? .null,
+            "peer": .string(peerID.hex),
             "contents": .count(swarms.count), "complete": .count(swarms.values.count { $0.phase == .complete }),
             "connections": .count(links.count), "peers": .count(Set(partners.values.map(\.peerID)).count),
             "slots": .count(partners.values.count { $0.give?.hasSlot ?? false }),
@@ -38,6 +39,12 @@ extension PPSP {
             "counts": .record(counters.record),
         ]
         return [all] + swarms.keys.sorted().compactMap { swarms[$0].map { row(of: $0) } }
+    }
+
+    /// Whether all listeners are open.
+    private var isListening: Bool {
+        (configuration.listen == nil || life.isListening)
+            && (configuration.httpAddress == nil || life.webPort != nil)
     }
 
     /// The line of a content.
@@ -96,6 +103,7 @@ extension PPSP {
                 "direction": link.dialled == nil ? "in" : "out", "chunks": .count(partner.has.count),
                 "lastSeenSeconds": .seconds(now - link.heardAt), "proved": .bool(link.isProved),
             ]
+            if partner.take?.web != nil { row["transport"] = "http" }
             if let take = partner.take {
                 row["receivedBytes"] = .count(take.octets)
                 row["asked"] = .count(take.asked.count)

@@ -196,12 +196,16 @@ struct Arrival {
     let payload: Bytes
     /// What its sender told before it.
     let hashes: [(node: Subtree, hash: Bytes)]
+    /// It is here already, and its hash only helps to prove others.
+    var isSpare = false
 }
 
 /// Chunks whose hashes are computed together.
 struct Check {
     let number: Int
     let arrivals: [Arrival]
+    /// An answer over HTTP, whose chunks prove each other.
+    var isRange = false
     /// The hashes, when they are there and earlier batches are not done with.
     var digests: [Bytes]?
 }

@@ -7,35 +7,49 @@ extension PPSP {
     mutating func beginTaking(
         _ answer: TransportOffer, _ id: UInt64, _ tie: Tie, at now: Moment, into effects: inout Effects
     ) {
-        guard let swarm = swarms[tie.swarm], swarm.phase == .fetching else { return }
-        let agreed = transports.choose(from: answer, to: offer(swarm), about: swarm.metadata)
-        guard let agreed, agreed.id == TransportID.tcp else {
+        guard let swarm = swarms[tie.swarm] else { return }
+        let agreed = transports(on: tie.connection).choose(
+            from: answer, to: offer(swarm, on: tie.connection), about: swarm.metadata)
+        guard let agreed, let function = agreed.swarm.hashFunction else {
             return offend(tie.connection, .protocolViolation, "transport", into: &effects)
         }
-        _ = take(agreed, id, tie, isPush: false, at: now, into: &effects)
+        guard swarm.phase == .fetching else {
+            // The last chunk came before the answer; the other side tells its news by this transfer all the same.
+            let rules = ChunkRules(.transfer, agreed.addressing, function)
+            links[tie.connection]?.end(EndedTransfer(id: id, swarm: tie.swarm, rules: rules))
+            return
+        }
+        guard take(agreed, id, tie, isPush: false, at: now, into: &effects), agreed.id == TransportID.http else {
+            return
+        }
+        beginTakingRanges(agreed, tie, into: &effects)
     }
 
-    /// What a swarm is made with is known now; false when it cannot be taken.
     private mutating func take(
         _ agreed: AgreedTransport, _ id: UInt64, _ tie: Tie, isPush: Bool, at now: Moment, into effects: inout Effects
     ) -> Bool {
-        guard let function = agreed.swarm.hashFunction,
-            agreed.swarm.contentLength ?? 0 <= configuration.maxContentBytes
-        else { return false }
-        if swarms[tie.swarm]?.tree == nil {
-            var metadata = agreed.swarm
-            // The length is a claim until the last chunk is here.
-            metadata.contentLength = nil
-            swarms[tie.swarm]?.metadata = metadata
-            let most = mostChunks(metadata)
-            swarms[tie.swarm]?.tree = HashTree(root: metadata.swarmID.octets, function, maximumChunks: most)
-        }
+        guard let function = agreed.swarm.hashFunction, adopt(agreed.swarm, tie.swarm) else { return false }
         if let old = partners[tie]?.take { abandon(old, tie) }
         let rules = ChunkRules(.transfer, agreed.addressing, function)
         let window = min(configuration.requestWindow, Int(agreed.requestWindow))
         partners[tie]?.take = Partner.Take(id: id, rules: rules, window: window, isPush: isPush)
         links[tie.connection]?.takes[id] = tie.swarm
         toPump.insert(tie.swarm)
+        return true
+    }
+
+    /// What a swarm is made with is known now; false when it cannot be taken.
+    mutating func adopt(_ metadata: SwarmMetadata, _ number: Int) -> Bool {
+        guard let function = metadata.hashFunction, metadata.contentLength ?? 0 <= configuration.maxContentBytes else {
+            return false
+        }
+        guard swarms[number]?.tree == nil else { return true }
+        var metadata = metadata
+        // The length is a claim until the last chunk is here.
+        metadata.contentLength = nil
+        swarms[number]?.metadata = metadata
+        let most = mostChunks(metadata)
+        swarms[number]?.tree = HashTree(root: metadata.swarmID.octets, function, maximumChunks: most)
         return true
     }
 
@@ -47,9 +61,15 @@ extension PPSP {
 
     /// A transfer is given up; what was asked for by it others may give.
     mutating func abandon(_ take: Partner.Take, _ tie: Tie) {
-        links[tie.connection]?.takes[take.id] = nil
+        end(take, tie)
         partners[tie]?.take = nil
         release(take.asked.keys.sorted(), tie.swarm)
+    }
+
+    /// Whoever takes part in a transfer hears of its end later.
+    mutating func end(_ take: Partner.Take, _ tie: Tie) {
+        links[tie.connection]?.end(
+            EndedTransfer(id: take.id, swarm: tie.swarm, rules: take.rules, octets: take.window))
     }
 
     /// A peer offers to push (PPSP section 8.2): the transport by which it may; nil: not so.
@@ -57,8 +77,8 @@ extension PPSP {
         _ offer: TransportOffer, _ id: UInt64, _ tie: Tie, at now: Moment, into effects: inout Effects
     ) -> TransportOffer? {
         guard let swarm = swarms[tie.swarm], partners[tie]?.take == nil,
-            case .transports(let answer) = transports.answer(to: offer, about: swarm.metadata),
-            let agreed = transports.choose(from: answer, to: .ask, about: joined(swarm.metadata, offer)),
+            case .transports(let answer) = pushTransports.answer(to: offer, about: swarm.metadata),
+            let agreed = pushTransports.choose(from: answer, to: .ask, about: joined(swarm.metadata, offer)),
             agreed.id == TransportID.tcp, take(agreed, id, tie, isPush: true, at: now, into: &effects)
         else { return nil }
         return answer
@@ -85,7 +105,7 @@ extension PPSP {
             return offend(connection, .protocolViolation, "transfer_first", into: &effects)
         }
         guard let swarm = link.takes[frame.transferID] ?? link.gives[frame.transferID] else {
-            return offend(connection, .protocolViolation, "transfer_id", into: &effects)
+            return heardLate(frame, on: connection, into: &effects)
         }
         let tie = Tie(connection: connection, swarm: swarm)
         let isTake = link.takes[frame.transferID] != nil
@@ -101,6 +121,30 @@ extension PPSP {
             offend(connection, .malformed, "\(error)", into: &effects)
         }
         toPump.insert(swarm)
+    }
+
+    /// By a transfer that is over here: what a peer has counts, chunks that were on their way are dropped.
+    private mutating func heardLate(_ frame: TransferFrame, on connection: ConnectionID, into effects: inout Effects) {
+        guard let index = links[connection]?.over.firstIndex(where: { $0.id == frame.transferID }),
+            let transfer = links[connection]?.over[index]
+        else { return offend(connection, .protocolViolation, "transfer_id", into: &effects) }
+        do throws(DecodeError) {
+            for message in try frame.messages(transfer.rules) {
+                if case .have(let range) = message {
+                    partners[Tie(connection: connection, swarm: transfer.swarm)]?.has.insert(range)
+                } else if case .data(_, _, let payload) = message {
+                    guard transfer.octets >= payload.count else {
+                        return offend(connection, .protocolViolation, "unasked", into: &effects)
+                    }
+                    links[connection]?.over[index].octets -= payload.count
+                    counters.bytesReceived &+= UInt64(payload.count)
+                    counters.bytesTwice &+= UInt64(payload.count)
+                }
+            }
+        } catch {
+            offend(connection, .malformed, "\(error)", into: &effects)
+        }
+        toPump.insert(transfer.swarm)
     }
 
     private mutating func heard(
@@ -184,7 +228,7 @@ extension PPSP {
     }
 
     /// Others who were asked for it too need not send it (PPSP section 9.4).
-    private mutating func withdraw(_ chunk: UInt64, except tie: Tie, into effects: inout Effects) {
+    mutating func withdraw(_ chunk: UInt64, except tie: Tie, into effects: inout Effects) {
         for other in ties(of: tie.swarm) where other != tie {
             guard let take = partners[other]?.take, take.asked[chunk] != nil else { continue }
             partners[other]?.take?.asked[chunk] = nil
@@ -198,6 +242,7 @@ extension PPSP {
     mutating func send(
         _ messages: [ChunkMessage], _ take: Partner.Take, _ tie: Tie, into effects: inout Effects
     ) {
+        if let web = take.web { return say(messages, to: web, take, tie, into: &effects) }
         for part in TransferFrame.parts(messages, transferID: take.id, take.rules) {
             effects.send(part, on: tie.connection)
         }

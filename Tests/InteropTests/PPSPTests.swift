@@ -22,16 +22,21 @@ import Testing
 
     @Test(arguments: [
         "pull", "serve", "standard-output", "commands", "first-frames", "requests", "other-messages", "windows",
-        "by-peer-id", "haves", "parts", "choke", "upload-slots", "end-game", "both-ways", "resumes",
+        "by-peer-id", "haves", "parts", "choke", "upload-slots", "end-game", "both-ways", "resumes", "big-pull",
     ])
     func `contents are pulled, both ways`(_ name: String) async throws {
         try await Python.contentCase(name)
     }
 
     @Test(arguments: [
-        "push-refused", "advertise-only", "push-by-node", "push-unanswered", "push-choked", "big-push",
+        "push-accepted", "push-refused", "advertise-only", "push-by-node", "push-unanswered", "push-choked", "big-push",
     ])
     func `contents are pushed, both ways`(_ name: String) async throws {
+        try await Python.contentCase(name)
+    }
+
+    @Test(arguments: ["http-pull", "http-refusals", "http-serve", "http-liars", "http-and-tcp", "big-http"])
+    func `contents travel over HTTP, both ways`(_ name: String) async throws {
         try await Python.contentCase(name)
     }
 

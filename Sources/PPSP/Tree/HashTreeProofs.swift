@@ -9,9 +9,13 @@ public struct UnverifiedHashes: Hashable, Sendable {
 
     private var nodes: [Subtree] = []
     private var hashes: [Bytes] = []
+    private let room: Int
 
     /// None.
-    public init() {}
+    public init() { room = Self.capacity }
+
+    /// None, of an answer that is bounded in another way.
+    init(capacity: Int) { room = capacity }
 
     /// How many they are.
     public var count: Int { nodes.count }
@@ -26,7 +30,7 @@ public struct UnverifiedHashes: Hashable, Sendable {
             hashes[index] = copy
             return
         }
-        if count == Self.capacity {
+        if count == room {
             nodes.removeFirst()
             hashes.removeFirst()
         }
@@ -41,7 +45,7 @@ public struct UnverifiedHashes: Hashable, Sendable {
 
     /// Forgets all; on TCP after each DATA (PPSP section 9.3).
     public mutating func removeAll() {
-        self = UnverifiedHashes()
+        self = UnverifiedHashes(capacity: room)
     }
 
     mutating func removeAll(where isKnown: (Subtree) -> Bool) {
