@@ -221,10 +221,11 @@ extension PPSP {
         for tie in swarm.ties {
             if let take = partners[tie]?.take { abandon(take, tie) }
             // Two who have all have nothing to say to each other.
-            if partners[tie]?.has.isComplete ?? false, links[tie.connection]?.dialled != nil {
+            let isOurs = links[tie.connection]?.dialled != nil || isOurChannel(tie.connection)
+            if partners[tie]?.has.isComplete ?? false, isOurs {
                 part(tie, at: now, into: &effects)
                 let isUsed = partners.keys.contains { $0.connection == tie.connection }
-                if !isUsed { effects.append(.finish(tie.connection)) }
+                if !isUsed { leave(tie.connection, into: &effects) }
             }
         }
         ended(number, into: &effects)
@@ -263,7 +264,7 @@ extension PPSP {
             if let take = partner.take { links[tie.connection]?.takes[take.id] = nil }
             if let give = partner.give { links[tie.connection]?.gives[give.id] = nil }
             if !partners.keys.contains(where: { $0.connection == tie.connection }) {
-                effects.append(.finish(tie.connection))
+                leave(tie.connection, into: &effects)
             }
         }
     }

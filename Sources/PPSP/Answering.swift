@@ -138,7 +138,7 @@ extension PPSP {
         guard links[tie.connection]?.isLeaving == false else { return }
         var methods = Methods()
         if let offer = asked.transport {
-            guard case .transports(let answer) = transports.answer(to: offer, about: swarm.metadata) else {
+            guard case .transports(let answer) = transports(on: tie.connection).answer(to: offer, about: swarm.metadata) else {
                 return refuse(.objectNotFound, &self, &effects)
             }
             methods.transport = answer
@@ -182,7 +182,7 @@ extension PPSP {
     }
 
     /// A peer that was not heard for longer is not told to others (PPSP section 5).
-    private static let freshness = Duration.seconds(60)
+    static let freshness = Duration.seconds(60)
 
     // MARK: - Advertisements
 

@@ -25,7 +25,7 @@ extension PPSP {
             if swarm.chunkCount != nil { methods.availability = maps(swarm).first }
             methods.asksAvailability = true
             methods.peerQuery = PeerListQuery(maximumPeers: Self.peersWanted)
-            methods.transport = offer(swarm)
+            methods.transport = offer(swarm, on: tie.connection)
         }
         let question = Question(swarm: tie.swarm, isAgain: isAgain, isGreeting: isGreeting)
         send(question, .request, methods, on: tie.connection, at: now, into: &effects)
@@ -49,15 +49,34 @@ extension PPSP {
     }
 
     /// The transports that we offer; whoever knows nothing of the swarm asks for the other side's.
-    func offer(_ swarm: Swarm) -> TransportOffer {
-        swarm.metadata.chunkSize == nil ? .ask : .list(transports.list(for: swarm.metadata))
+    func offer(_ swarm: Swarm, on connection: ConnectionID) -> TransportOffer {
+        swarm.metadata.chunkSize == nil ? .ask : .list(transports(on: connection).list(for: swarm.metadata))
     }
 
-    /// What is spoken here.
-    var transports: Transports {
+    /// What is spoken here, with whoever is at the other end of a connection: datagrams first, since they leave room
+    /// for others.
+    func transports(on connection: ConnectionID) -> Transports {
+        Transports((datagramEntry(on: connection).map { [$0] } ?? []) + [tcpEntry])
+    }
+
+    /// Pushes go over TCP.
+    var pushTransports: Transports { Transports([tcpEntry]) }
+
+    private var tcpEntry: TransportEntry {
         var tcp = TransportEntry(TransportID.tcp)
         tcp.requestWindow = UInt32(clamping: configuration.requestWindow)
-        return Transports([tcp])
+        return tcp
+    }
+
+    /// Where datagrams are taken; nil: they are not, or do not come through.
+    private func datagramEntry(on connection: ConnectionID) -> TransportEntry? {
+        guard speaksDatagrams, let address = configuration.udpAddress, let port = channels.port,
+            let link = links[connection], !link.avoidsDatagrams,
+            let ip = address.ip.isUnspecified ? link.local?.ip : address.ip
+        else { return nil }
+        var entry = TransportEntry(TransportID.datagrams)
+        entry.endpoint = Endpoint(.datagrams, SocketAddress(ip, port))
+        return entry
     }
 
     /// Everything we have of a swarm; nothing can be said of it while the number of its chunks is not known.

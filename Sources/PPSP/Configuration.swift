@@ -5,6 +5,12 @@ extension PPSP {
     public struct Configuration: Configurable, Hashable, Sendable {
         /// Where peers connect; nil: nowhere, this node only calls.
         public var listen: SocketAddress?
+        /// Where datagrams of RFC 7574 come; nil: contents go over TCP only.
+        public var udpAddress: SocketAddress?
+        /// Handshakes do without the option for the chunk size from the first one on: libswift drops those that have it.
+        public var omitChunkSizeOption: Bool
+        /// Those who are asked for every content by datagrams alone.
+        public var udpPeers: [SocketAddress]
         /// Where contents go that are fetched without a place of their own.
         public var folder: String
         /// Peers that are asked for every content.
@@ -57,6 +63,16 @@ extension PPSP.Configuration {
             "listen", .optional(.address), standard: .string("127.0.0.1:6778"),
             "Where peers connect; null: nowhere, this node only calls."),
         Setting(
+            "udpAddress", .optional(.address), standard: .null,
+            "Where datagrams of RFC 7574 come, usually the port of /content/listen; null: contents go over TCP only."),
+        Setting(
+            "omitChunkSizeOption", .bool, standard: .bool(false), isLive: true,
+            "Leaves the option for the chunk size out of the first handshakes too: libswift drops those that have it."),
+        Setting(
+            "udpPeers", .list(.address), standard: .list([]), isLive: true,
+            "Programs that speak RFC 7574 and not this protocol, such as libswift: asked for every content by datagrams."
+        ),
+        Setting(
             "folder", .string, standard: .string("./peernode-data/content"),
             "Where contents go that are fetched without a place of their own."),
         Setting(
@@ -108,6 +124,9 @@ extension PPSP.Configuration {
     /// Takes checked values over.
     public init(_ values: Record) {
         listen = values.string("listen").flatMap { SocketAddress($0) }
+        udpAddress = values.string("udpAddress").flatMap { SocketAddress($0) }
+        omitChunkSizeOption = values.flag("omitChunkSizeOption")
+        udpPeers = values.texts("udpPeers").compactMap { SocketAddress($0) }
         folder = values.text("folder")
         peers = values.destinations("peers")
         acceptPush = values.flag("acceptPush")
@@ -144,6 +163,7 @@ extension PPSP.Configuration {
     func change(to new: Self) -> Reconfiguration<Self> {
         var change = Reconfiguration(from: self, to: new)
         change.keep(\.listen, "listen")
+        change.keep(\.udpAddress, "udpAddress")
         change.keep(\.folder, "folder")
         change.keep(\.allow, "allow")
         return change

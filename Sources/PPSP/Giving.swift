@@ -44,7 +44,7 @@ extension PPSP {
 
     /// Sends what is queued, as far as the connection takes it.
     mutating func giveMore(_ tie: Tie, at now: Moment, into effects: inout Effects) {
-        guard partners[tie]?.give?.isChoked == false else { return }
+        guard partners[tie]?.give?.isChoked == false, links[tie.connection]?.isChannel == false else { return }
         while let link = links[tie.connection], !link.isStalled, !link.isLeaving, link.handing < Self.handedOctets,
             let chunk = next(tie)
         {
@@ -169,6 +169,7 @@ extension PPSP {
         _ messages: [ChunkMessage], _ id: UInt64, _ rules: ChunkRules, on connection: ConnectionID,
         into effects: inout Effects
     ) {
+        if let channel = channels.number(of: connection) { return channels.say(messages, on: channel) }
         for part in TransferFrame.parts(messages, transferID: id, rules) { effects.send(part, on: connection) }
     }
 }

@@ -20,16 +20,32 @@ extension PPSP {
             effects.append(.listen(Self.control, on: .ip(address), .stream))
             life.port = address.port
         }
+        if let address = configuration.udpAddress {
+            channels.begin(using: &random)
+            effects.append(.listen(Self.datagrams, on: .ip(address), .datagram))
+        }
         effects.append(.recall(table: Rows.contents, after: nil, limit: Rows.page))
     }
 
     mutating func listening(_ listener: ListenerID, _ address: ListenAddress, into effects: inout Effects) {
-        life.isListening = true
-        if case .ip(let address) = address { life.port = address.port }
+        if case .ip(let address) = address, listener == Self.datagrams {
+            channels.port = address.port
+            // Those who are called by datagrams could not be before.
+            for swarm in swarms.keys.sorted() { timers.set(.meet(swarm), at: clock.instant) }
+        } else {
+            life.isListening = true
+            if case .ip(let address) = address { life.port = address.port }
+        }
         effects.log(.info, "listening", ["listener": .text(listener), "address": .text(address)])
     }
 
-    mutating func cannotListen(_ error: SystemError, into effects: inout Effects) {
+    mutating func cannotListen(_ listener: ListenerID, _ error: SystemError, into effects: inout Effects) {
+        guard listener != Self.datagrams else {
+            return effects.log(
+                .error, "listen_failed",
+                ["address": .string(configuration.udpAddress?.description ?? ""), "error": .text(error)],
+                "contents go over TCP only")
+        }
         effects.log(
             .error, "listen_failed",
             ["address": .string(configuration.listen?.description ?? ""), "error": .text(error)],
@@ -40,6 +56,8 @@ extension PPSP {
         guard !life.isStopping else { return }
         life.isStopping = true
         if life.isListening { effects.append(.unlisten(Self.control)) }
+        for number in channels.table.keys.sorted() { removeChannel(number, at: clock, into: &effects) }
+        if channels.port != nil { effects.append(.unlisten(Self.datagrams)) }
         for connection in links.keys.sorted() { effects.append(.finish(connection)) }
         for swarm in swarms.keys.sorted() { keep(swarm, into: &effects) }
         for id in watchers.keys.sorted(by: { $0.number < $1.number }) {
@@ -55,6 +73,7 @@ extension PPSP {
         guard gap > .zero else { return }
         for connection in links.keys.sorted() {
             links[connection]?.heardAt += gap
+            if let number = channels.number(of: connection) { channels[number]?.heardAt += gap }
             guard let link = links[connection] else { continue }
             for id in link.questions.keys.sorted() {
                 timers.set(.question(connection, id), at: now.instant + configuration.requestTime)

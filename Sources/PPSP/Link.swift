@@ -16,6 +16,10 @@ struct Link {
     /// Our address on it.
     var local: SocketAddress?
     var isOpen: Bool
+    /// There is no connection: it is a channel of datagrams.
+    var isChannel = false
+    /// Datagrams do not get there: it is not asked to send any.
+    var avoidsDatagrams = false
     /// Nothing more is read from it: it was told to go.
     var isLeaving = false
     var reader: FrameReader
@@ -62,8 +66,8 @@ struct Link {
         (heardAt, saidAt, allowanceAt) = (now, now, now)
     }
 
-    /// Who answers for what comes over it.
-    var culprit: Culprit? { peerID.map { Culprit(ip: remote.ip, peerID: $0) } }
+    /// Who answers for what comes over it; by datagrams alone it is whoever is at that address.
+    var culprit: Culprit? { (peerID ?? (isChannel ? .zero : nil)).map { Culprit(ip: remote.ip, peerID: $0) } }
 
     /// Whether one more control request is within its rate.
     mutating func takesRequest(at now: Instant) -> Bool {

@@ -9,6 +9,7 @@ internal import PeerCrypto
 ///     Picking    which chunk is asked of whom
 ///     Taking     chunks as they come; `Checking`: their hashes, and their way to the disk
 ///     Giving     chunks that others ask for, or that are pushed; `Slots`: who may
+///     UDP        the same in datagrams of RFC 7574: a `Channel` for each peer and swarm
 ///     Adding     a file becomes a content; `Rows`: what outlives the process
 ///
 /// A `Swarm` is one content here. A `Partner` is one peer in one swarm, over one connection.
@@ -39,6 +40,7 @@ public struct PPSP: PeerProtocol {
     /// What answers of files are for.
     var errands: [RequestID: Errand] = [:]
     var watchers: [CommandID: Watcher] = [:]
+    var channels = Channels()
     var conduct: [Culprit: Conduct] = [:]
     /// Where peers were that are known by their IDs.
     var book: [Bytes32: SocketAddress] = [:]
@@ -76,6 +78,7 @@ public struct PPSP: PeerProtocol {
         case .drained(let connection): drained(connection, at: now, into: &effects)
         case .ended(let connection): ended(connection, into: &effects)
         case .closed(let connection, let reason, _): closed(connection, reason, at: now, into: &effects)
+        case .datagram(let bytes, _, let remote): heardDatagram(bytes, from: remote, at: now, into: &effects)
         case .transferred(let connection, _, let result): handedOver(connection, result, into: &effects)
         case .stored(let request, let result): stored(request, result, at: now, into: &effects)
         case .command(let id, let command): carryOut(command, id, at: now, into: &effects)
@@ -86,6 +89,7 @@ public struct PPSP: PeerProtocol {
             toPump.remove(swarm)
             pump(swarm, at: now, into: &effects)
         }
+        speak(at: now, into: &effects)
     }
 
     private mutating func handleLife(_ input: Input, at now: Moment, into effects: inout Effects) {
@@ -95,7 +99,7 @@ public struct PPSP: PeerProtocol {
         case .deadline: fire(at: now, into: &effects)
         case .resumed(let gap): resumed(after: gap, at: now)
         case .listening(let listener, let address): listening(listener, address, into: &effects)
-        case .refused(_, let error): cannotListen(error, into: &effects)
+        case .refused(let listener, let error): cannotListen(listener, error, into: &effects)
         case .recalled(let table, let rows, let more): recalled(rows, of: table, more: more, at: now, into: &effects)
         default: break
         }

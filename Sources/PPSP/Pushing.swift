@@ -12,7 +12,7 @@ extension PPSP {
         methods.availability = maps(swarm).first
         methods.properties = properties(for: tie.connection, swarm.id)
         methods.peers = []
-        methods.transport = .list(transports.list(for: swarm.metadata))
+        methods.transport = .list(pushTransports.list(for: swarm.metadata))
         send(
             Question(swarm: tie.swarm, isOffer: true), .advertise, methods, on: tie.connection, at: now, into: &effects)
         for map in maps(swarm).dropFirst() { tell(map, tie, at: now, into: &effects) }

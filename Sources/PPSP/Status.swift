@@ -33,6 +33,7 @@ extension PPSP {
             "listening": .bool(configuration.listen == nil || life.isListening), "peer": .string(peerID.hex),
             "contents": .count(swarms.count), "complete": .count(swarms.values.count { $0.phase == .complete }),
             "connections": .count(links.count), "peers": .count(Set(partners.values.map(\.peerID)).count),
+            "udpListen": configuration.udpAddress.map { .text($0) } ?? .null, "channels": .count(channels.count),
             "slots": .count(partners.values.count { $0.give?.hasSlot ?? false }),
             "expectsPeers": .bool(swarms.values.contains { $0.phase == .fetching }),
             "counts": .record(counters.record),
@@ -96,6 +97,11 @@ extension PPSP {
                 "direction": link.dialled == nil ? "in" : "out", "chunks": .count(partner.has.count),
                 "lastSeenSeconds": .seconds(now - link.heardAt), "proved": .bool(link.isProved),
             ]
+            if link.isChannel {
+                row["transport"] = "udp"
+                row["address"] = .text(link.remote)
+                row["direction"] = isOurChannel(tie.connection) ? "out" : "in"
+            }
             if let take = partner.take {
                 row["receivedBytes"] = .count(take.octets)
                 row["asked"] = .count(take.asked.count)

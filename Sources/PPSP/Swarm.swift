@@ -53,6 +53,8 @@ struct Swarm {
     var ties: [Tie] = []
     /// Whom to dial.
     var candidates: [Destination: Candidate] = [:]
+    /// Those who are called by datagrams alone.
+    var callees: [SocketAddress: Candidate] = [:]
 
     /// Chunks that have come and wait for their hash.
     var arrivals: [Arrival] = []
@@ -197,6 +199,8 @@ struct Arrival {
     let payload: Bytes
     /// What its sender told before it.
     let hashes: [(node: Subtree, hash: Bytes)]
+    /// How late it came on its channel, in microseconds.
+    var delay: UInt64?
 }
 
 /// Chunks whose hashes are computed together.

@@ -8,34 +8,42 @@ extension PPSP {
         _ answer: TransportOffer, _ id: UInt64, _ tie: Tie, at now: Moment, into effects: inout Effects
     ) {
         guard let swarm = swarms[tie.swarm], swarm.phase == .fetching else { return }
-        let agreed = transports.choose(from: answer, to: offer(swarm), about: swarm.metadata)
+        let agreed = transports(on: tie.connection).choose(
+            from: answer, to: offer(swarm, on: tie.connection), about: swarm.metadata)
+        if let agreed, agreed.id == TransportID.datagrams, let endpoint = agreed.endpoint {
+            return beginTakingByDatagrams(agreed, from: endpoint, tie, at: now, into: &effects)
+        }
         guard let agreed, agreed.id == TransportID.tcp else {
             return offend(tie.connection, .protocolViolation, "transport", into: &effects)
         }
         _ = take(agreed, id, tie, isPush: false, at: now, into: &effects)
     }
 
-    /// What a swarm is made with is known now; false when it cannot be taken.
     private mutating func take(
         _ agreed: AgreedTransport, _ id: UInt64, _ tie: Tie, isPush: Bool, at now: Moment, into effects: inout Effects
     ) -> Bool {
-        guard let function = agreed.swarm.hashFunction,
-            agreed.swarm.contentLength ?? 0 <= configuration.maxContentBytes
-        else { return false }
-        if swarms[tie.swarm]?.tree == nil {
-            var metadata = agreed.swarm
-            // The length is a claim until the last chunk is here.
-            metadata.contentLength = nil
-            swarms[tie.swarm]?.metadata = metadata
-            let most = mostChunks(metadata)
-            swarms[tie.swarm]?.tree = HashTree(root: metadata.swarmID.octets, function, maximumChunks: most)
-        }
+        guard let function = agreed.swarm.hashFunction, adopt(agreed.swarm, tie.swarm) else { return false }
         if let old = partners[tie]?.take { abandon(old, tie) }
         let rules = ChunkRules(.transfer, agreed.addressing, function)
         let window = min(configuration.requestWindow, Int(agreed.requestWindow))
         partners[tie]?.take = Partner.Take(id: id, rules: rules, window: window, isPush: isPush)
         links[tie.connection]?.takes[id] = tie.swarm
         toPump.insert(tie.swarm)
+        return true
+    }
+
+    /// What a swarm is made with is known now; false when it cannot be taken.
+    mutating func adopt(_ metadata: SwarmMetadata, _ number: Int) -> Bool {
+        guard let function = metadata.hashFunction, metadata.contentLength ?? 0 <= configuration.maxContentBytes else {
+            return false
+        }
+        guard swarms[number]?.tree == nil else { return true }
+        var metadata = metadata
+        // The length is a claim until the last chunk is here.
+        metadata.contentLength = nil
+        swarms[number]?.metadata = metadata
+        let most = mostChunks(metadata)
+        swarms[number]?.tree = HashTree(root: metadata.swarmID.octets, function, maximumChunks: most)
         return true
     }
 
@@ -57,8 +65,8 @@ extension PPSP {
         _ offer: TransportOffer, _ id: UInt64, _ tie: Tie, at now: Moment, into effects: inout Effects
     ) -> TransportOffer? {
         guard let swarm = swarms[tie.swarm], partners[tie]?.take == nil,
-            case .transports(let answer) = transports.answer(to: offer, about: swarm.metadata),
-            let agreed = transports.choose(from: answer, to: .ask, about: joined(swarm.metadata, offer)),
+            case .transports(let answer) = pushTransports.answer(to: offer, about: swarm.metadata),
+            let agreed = pushTransports.choose(from: answer, to: .ask, about: joined(swarm.metadata, offer)),
             agreed.id == TransportID.tcp, take(agreed, id, tie, isPush: true, at: now, into: &effects)
         else { return nil }
         return answer
@@ -184,7 +192,7 @@ extension PPSP {
     }
 
     /// Others who were asked for it too need not send it (PPSP section 9.4).
-    private mutating func withdraw(_ chunk: UInt64, except tie: Tie, into effects: inout Effects) {
+    mutating func withdraw(_ chunk: UInt64, except tie: Tie, into effects: inout Effects) {
         for other in ties(of: tie.swarm) where other != tie {
             guard let take = partners[other]?.take, take.asked[chunk] != nil else { continue }
             partners[other]?.take?.asked[chunk] = nil
@@ -198,6 +206,7 @@ extension PPSP {
     mutating func send(
         _ messages: [ChunkMessage], _ take: Partner.Take, _ tie: Tie, into effects: inout Effects
     ) {
+        if let channel = channels.number(of: tie.connection) { return channels.say(messages, on: channel) }
         for part in TransferFrame.parts(messages, transferID: take.id, take.rules) {
             effects.send(part, on: tie.connection)
         }
@@ -217,6 +226,9 @@ extension PPSP {
 
     /// Some of what was asked for is late: others are asked, and this one counts for less (PPSP section 10.1).
     mutating func chunksDue(_ tie: Tie, at now: Moment, into effects: inout Effects) {
+        if let channel = channels.number(of: tie.connection) {
+            return datagramsDue(channel, at: now, into: &effects)
+        }
         guard let take = partners[tie]?.take else { return }
         let late = take.asked.filter { now.instant - $0.value >= configuration.chunkTime }.keys.sorted()
         for chunk in late {
