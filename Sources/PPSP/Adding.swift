@@ -221,8 +221,7 @@ extension PPSP {
         for tie in swarm.ties {
             if let take = partners[tie]?.take { abandon(take, tie) }
             // Two who have all have nothing to say to each other.
-            let isOurs = links[tie.connection]?.dialled != nil || isOurChannel(tie.connection)
-            if partners[tie]?.has.isComplete ?? false, isOurs {
+            if partners[tie]?.has.isComplete ?? false, links[tie.connection]?.dialled != nil {
                 part(tie, at: now, into: &effects)
                 let isUsed = partners.keys.contains { $0.connection == tie.connection }
                 if !isUsed { leave(tie.connection, into: &effects) }

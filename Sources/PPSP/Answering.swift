@@ -138,7 +138,8 @@ extension PPSP {
         guard links[tie.connection]?.isLeaving == false else { return }
         var methods = Methods()
         if let offer = asked.transport {
-            guard case .transports(let answer) = transports(on: tie.connection).answer(to: offer, about: swarm.metadata) else {
+            guard case .transports(let answer) = transports(on: tie.connection).answer(to: offer, about: swarm.metadata)
+            else {
                 return refuse(.objectNotFound, &self, &effects)
             }
             methods.transport = answer

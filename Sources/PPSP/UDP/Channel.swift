@@ -94,6 +94,9 @@ struct Channels {
 
     var count: Int { table.count }
 
+    /// Handshakes that were answered and are remembered.
+    var waitingCount: Int { waiting.count }
+
     mutating func begin(using random: inout SeededRandom) {
         secret = Bytes(random.nextBytes32().array)
     }

@@ -39,7 +39,13 @@ extension PPSP {
             channels[number]?.out.silence(at: now.instant)
             if channel.out.silences >= Self.mostSilences { channels[number]?.out.clear() }
         }
-        if now.instant - channel.saidAt >= configuration.keepAlive { channels[number]?.mustSpeak = true }
+        guard now.instant - channel.saidAt >= configuration.keepAlive else { return }
+        // Two who have all have nothing to say to each other.
+        let isDone = swarms[channel.swarm]?.phase == .complete && partners[channel.tie]?.has.isComplete ?? false
+        if isDone, now.instant - channel.heardAt >= configuration.keepAlive {
+            return removeChannel(number, at: now, into: &effects)
+        }
+        channels[number]?.mustSpeak = !isDone
     }
 
     // MARK: - Those who are called by datagrams alone
