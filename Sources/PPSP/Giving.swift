@@ -14,6 +14,7 @@ extension PPSP {
         if let old = partners[tie]?.give { links[tie.connection]?.gives[old.id] = nil }
         let rules = ChunkRules(.transfer, answer.addressing, function)
         partners[tie]?.give = Partner.Give(id: id, rules: rules, usedAt: now.instant)
+        if case .list(let entries) = answer { partners[tie]?.give?.isChosen = entries.count == 1 }
         links[tie.connection]?.gives[id] = tie.swarm
     }
 
@@ -150,7 +151,7 @@ extension PPSP {
             guard let partner = partners[tie], !partner.has.isComplete || partner.take?.isPush ?? false else {
                 continue
             }
-            if let give = partner.give {
+            if let give = partner.give, give.isChosen {
                 send(messages, give.id, give.rules, on: tie.connection, into: &effects)
             } else if let take = partner.take {
                 send(messages, take.id, take.rules, on: tie.connection, into: &effects)

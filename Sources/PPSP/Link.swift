@@ -133,6 +133,8 @@ struct Partner {
     struct Give {
         let id: UInt64
         let rules: ChunkRules
+        /// It has used this transport, or could choose no other.
+        var isChosen = true
         /// What it has asked for, in order.
         var queue: [ChunkRange] = []
         var queued: UInt64 = 0

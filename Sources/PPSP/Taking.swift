@@ -11,6 +11,8 @@ extension PPSP {
         let agreed = transports(on: tie.connection).choose(
             from: answer, to: offer(swarm, on: tie.connection), about: swarm.metadata)
         if let agreed, agreed.id == TransportID.datagrams, let endpoint = agreed.endpoint {
+            // What it may still say by this transfer is no mistake.
+            links[tie.connection]?.takes[id] = tie.swarm
             return beginTakingByDatagrams(agreed, from: endpoint, tie, at: now, into: &effects)
         }
         guard let agreed, agreed.id == TransportID.tcp else {
@@ -100,6 +102,7 @@ extension PPSP {
         guard let partner = partners[tie], let rules = isTake ? partner.take?.rules : partner.give?.rules else {
             return
         }
+        if !isTake { partners[tie]?.give?.isChosen = true }
         do throws(DecodeError) {
             for message in try frame.messages(rules) {
                 heard(message, tie, isTake: isTake, at: now, into: &effects)

@@ -52,8 +52,15 @@ extension PPSP {
             timers.set(.askAgain(tie), at: now.instant)
             return
         }
-        if let old = partners[tie]?.take { abandon(old, tie) }
+        retire(tie)
         openChannel(tie.swarm, to: endpoint.address, agreed.addressing, by: tie, at: now, into: &effects)
+    }
+
+    /// A transfer over TCP has an end; what still comes by it is no mistake.
+    private mutating func retire(_ tie: Tie) {
+        guard let take = partners[tie]?.take else { return }
+        abandon(take, tie)
+        links[tie.connection]?.takes[take.id] = tie.swarm
     }
 
     /// Whether that is a channel that we have opened.
@@ -188,7 +195,7 @@ extension PPSP {
         channels[number]?.mustSpeak = true
         links[channel.connection]?.isOpen = true
         swarms[channel.swarm]?.callees[channel.remote]?.failures = 0
-        if let tie = channel.signalling, let take = partners[tie]?.take { abandon(take, tie) }
+        if let tie = channel.signalling { retire(tie) }
         if let channel = channels[number] { joinByChannel(channel, at: now, into: &effects) }
         return true
     }
