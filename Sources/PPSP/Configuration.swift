@@ -110,6 +110,12 @@ extension PPSP.Configuration {
         seconds("banSeconds", 3600, "How long a peer that lied is kept away."),
     ]
 
+    /// Who asks by datagrams proves nothing.
+    public static func contradictions(in values: Record) -> [Contradiction] {
+        guard values.string("udpAddress") != nil, !values.texts("allow").isEmpty else { return [] }
+        return [Contradiction("udpAddress", message: "must be null where /content/allow names who is served")]
+    }
+
     private static func count(
         _ key: String, _ standard: Int64, _ range: ClosedRange<Int64>, _ summary: String
     ) -> Setting {

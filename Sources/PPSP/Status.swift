@@ -99,6 +99,7 @@ extension PPSP {
             ]
             if link.isChannel {
                 row["transport"] = "udp"
+                if link.peerID == nil { row["peer"] = .text(link.remote) }
                 row["address"] = .text(link.remote)
                 row["direction"] = isOurChannel(tie.connection) ? "out" : "in"
             }
