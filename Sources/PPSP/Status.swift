@@ -88,6 +88,17 @@ extension PPSP {
             })
     }
 
+    /// What is different for a channel of datagrams.
+    private func tell(_ channel: Channel, in row: inout Record) {
+        row["transport"] = "udp"
+        if links[channel.connection]?.peerID == nil { row["peer"] = .text(channel.remote) }
+        row["address"] = .text(channel.remote)
+        row["direction"] = channel.isOurs ? "out" : "in"
+        row["windowBytes"] = .count(UInt64(channel.out.ledbat.window))
+        if let queueing = channel.out.ledbat.queueing { row["queueMs"] = .count(UInt64(min(queueing / 1000, 1e9))) }
+        if let mean = channel.out.roundTrip.mean { row["roundTripMs"] = .count(UInt64(min(mean * 1000, 1e9))) }
+    }
+
     func peerRows(_ number: Int, at now: Instant) -> [Record] {
         ties(of: number).compactMap { tie in
             guard let partner = partners[tie], let link = links[tie.connection] else { return nil }
@@ -97,12 +108,7 @@ extension PPSP {
                 "direction": link.dialled == nil ? "in" : "out", "chunks": .count(partner.has.count),
                 "lastSeenSeconds": .seconds(now - link.heardAt), "proved": .bool(link.isProved),
             ]
-            if link.isChannel {
-                row["transport"] = "udp"
-                if link.peerID == nil { row["peer"] = .text(link.remote) }
-                row["address"] = .text(link.remote)
-                row["direction"] = isOurChannel(tie.connection) ? "out" : "in"
-            }
+            if let channel = channels.number(of: tie.connection).flatMap({ channels[$0] }) { tell(channel, in: &row) }
             if let take = partner.take {
                 row["receivedBytes"] = .count(take.octets)
                 row["asked"] = .count(take.asked.count)
