@@ -224,7 +224,7 @@ extension PPSP {
             if partners[tie]?.has.isComplete ?? false, links[tie.connection]?.dialled != nil {
                 part(tie, at: now, into: &effects)
                 let isUsed = partners.keys.contains { $0.connection == tie.connection }
-                if !isUsed { effects.append(.finish(tie.connection)) }
+                if !isUsed { leave(tie.connection, into: &effects) }
             }
         }
         ended(number, into: &effects)
@@ -263,7 +263,7 @@ extension PPSP {
             if let take = partner.take { end(take, tie) }
             if let give = partner.give { end(give, tie) }
             if !partners.keys.contains(where: { $0.connection == tie.connection }) {
-                effects.append(.finish(tie.connection))
+                leave(tie.connection, into: &effects)
             }
         }
     }

@@ -183,7 +183,7 @@ extension PPSP {
     }
 
     /// A peer that was not heard for longer is not told to others (PPSP section 5).
-    private static let freshness = Duration.seconds(60)
+    static let freshness = Duration.seconds(60)
 
     // MARK: - Advertisements
 

@@ -53,9 +53,10 @@ extension PPSP {
         swarm.metadata.chunkSize == nil ? .ask : .list(transports(on: connection).list(for: swarm.metadata))
     }
 
-    /// What is spoken here with whoever is at the other end of a connection: HTTP last, since it cannot push.
+    /// What is spoken here with whoever is at the other end of a connection: datagrams first, since they leave room for
+    /// others; HTTP last, since it cannot push.
     func transports(on connection: ConnectionID) -> Transports {
-        Transports([tcpEntry] + (webEntry(on: connection).map { [$0] } ?? []))
+        Transports([datagramEntry(on: connection), tcpEntry, webEntry(on: connection)].compactMap(\.self))
     }
 
     /// Pushes go over TCP.
@@ -65,6 +66,17 @@ extension PPSP {
         var tcp = TransportEntry(TransportID.tcp)
         tcp.requestWindow = UInt32(clamping: configuration.requestWindow)
         return tcp
+    }
+
+    /// Where datagrams are taken; nil: they are not, or do not come through.
+    private func datagramEntry(on connection: ConnectionID) -> TransportEntry? {
+        guard speaksDatagrams, let address = configuration.udpAddress, let port = channels.port,
+            let link = links[connection], !link.avoidsDatagrams,
+            let ip = address.ip.isUnspecified ? link.local?.ip : address.ip
+        else { return nil }
+        var entry = TransportEntry(TransportID.datagrams)
+        entry.endpoint = Endpoint(.datagrams, SocketAddress(ip, port))
+        return entry
     }
 
     /// Everything we have of a swarm; nothing can be said of it while the number of its chunks is not known.

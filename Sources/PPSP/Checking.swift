@@ -12,7 +12,7 @@ extension PPSP {
     /// Octets that one batch has at most: some milliseconds of a worker thread.
     private static let batchOctets = 1 << 20
     /// Octets for which a batch is begun while others are under way.
-    private static let fullOctets = 256 << 10
+    static let fullOctets = 256 << 10
     /// Batches under way: more than there are cores brings nothing.
     private static let mostChecks = 4
     /// From the first chunk that is stored to the moment at which that is durable.
@@ -116,8 +116,13 @@ extension PPSP {
             guard isWhole(arrival, number) else { break }
             let node = below ?? Subtree(leaf: arrival.chunk)
             swarms[number]?.unwritten.insert(node.range)
+            acknowledge(arrival)
             return true
         case .missing:
+            if let channel = channels.number(of: tie.connection) {
+                missesHashes(arrival, channel, into: &effects)
+                return false
+            }
             putBack(arrival, number)
             if isRange {
                 leaveWeb(tie, "hashes_missing", into: &effects)

@@ -7,6 +7,12 @@ extension PPSP {
         public var listen: SocketAddress?
         /// Where ranges of contents are given over HTTP; nil: nowhere, and none are asked for.
         public var httpAddress: SocketAddress?
+        /// Where datagrams of RFC 7574 come; nil: contents go over TCP only.
+        public var udpAddress: SocketAddress?
+        /// Handshakes do without the option for the chunk size from the first one on: libswift drops those that have it.
+        public var omitChunkSizeOption: Bool
+        /// Those who are asked for every content by datagrams alone.
+        public var udpPeers: [SocketAddress]
         /// Where contents go that are fetched without a place of their own.
         public var folder: String
         /// Peers that are asked for every content.
@@ -62,6 +68,16 @@ extension PPSP.Configuration {
             "httpAddress", .optional(.address), standard: .null,
             "Where any HTTP client gets ranges of contents; null: nowhere, and none are asked of peers either."),
         Setting(
+            "udpAddress", .optional(.address), standard: .null,
+            "Where datagrams of RFC 7574 come, usually the port of /content/listen; null: contents go over TCP only."),
+        Setting(
+            "omitChunkSizeOption", .bool, standard: .bool(false), isLive: true,
+            "Leaves the option for the chunk size out of the first handshakes too: libswift drops those that have it."),
+        Setting(
+            "udpPeers", .list(.address), standard: .list([]), isLive: true,
+            "Programs that speak RFC 7574 and not this protocol, such as libswift: asked for every content by datagrams."
+        ),
+        Setting(
             "folder", .string, standard: .string("./peernode-data/content"),
             "Where contents go that are fetched without a place of their own."),
         Setting(
@@ -99,6 +115,12 @@ extension PPSP.Configuration {
         seconds("banSeconds", 3600, "How long a peer that lied is kept away."),
     ]
 
+    /// Who asks by datagrams proves nothing.
+    public static func contradictions(in values: Record) -> [Contradiction] {
+        guard values.string("udpAddress") != nil, !values.texts("allow").isEmpty else { return [] }
+        return [Contradiction("udpAddress", message: "must be null where /content/allow names who is served")]
+    }
+
     private static func count(
         _ key: String, _ standard: Int64, _ range: ClosedRange<Int64>, _ summary: String
     ) -> Setting {
@@ -114,6 +136,9 @@ extension PPSP.Configuration {
     public init(_ values: Record) {
         listen = values.string("listen").flatMap { SocketAddress($0) }
         httpAddress = values.string("httpAddress").flatMap { SocketAddress($0) }
+        udpAddress = values.string("udpAddress").flatMap { SocketAddress($0) }
+        omitChunkSizeOption = values.flag("omitChunkSizeOption")
+        udpPeers = values.texts("udpPeers").compactMap { SocketAddress($0) }
         folder = values.text("folder")
         peers = values.destinations("peers")
         acceptPush = values.flag("acceptPush")
@@ -151,6 +176,7 @@ extension PPSP.Configuration {
         var change = Reconfiguration(from: self, to: new)
         change.keep(\.listen, "listen")
         change.keep(\.httpAddress, "httpAddress")
+        change.keep(\.udpAddress, "udpAddress")
         change.keep(\.folder, "folder")
         change.keep(\.allow, "allow")
         return change

@@ -14,6 +14,7 @@ extension PPSP {
         if let old = partners[tie]?.give { end(old, tie) }
         let rules = ChunkRules(.transfer, answer.addressing, function)
         partners[tie]?.give = Partner.Give(id: id, rules: rules, usedAt: now.instant)
+        if case .list(let entries) = answer { partners[tie]?.give?.isChosen = entries.count == 1 }
         links[tie.connection]?.gives[id] = tie.swarm
     }
 
@@ -49,7 +50,7 @@ extension PPSP {
 
     /// Sends what is queued, as far as the connection takes it.
     mutating func giveMore(_ tie: Tie, at now: Moment, into effects: inout Effects) {
-        guard partners[tie]?.give?.isChoked == false else { return }
+        guard partners[tie]?.give?.isChoked == false, links[tie.connection]?.isChannel == false else { return }
         while let link = links[tie.connection], !link.isStalled, !link.isLeaving, link.handing < Self.handedOctets,
             let chunk = next(tie)
         {
@@ -156,7 +157,7 @@ extension PPSP {
             guard let partner = partners[tie], !partner.has.isComplete || partner.take?.isPush ?? false else {
                 continue
             }
-            if let give = partner.give {
+            if let give = partner.give, give.isChosen {
                 send(messages, give.id, give.rules, on: tie.connection, into: &effects)
             } else if let take = partner.take, take.web == nil {
                 send(messages, take.id, take.rules, on: tie.connection, into: &effects)
@@ -175,6 +176,7 @@ extension PPSP {
         _ messages: [ChunkMessage], _ id: UInt64, _ rules: ChunkRules, on connection: ConnectionID,
         into effects: inout Effects
     ) {
+        if let channel = channels.number(of: connection) { return channels.say(messages, on: channel) }
         for part in TransferFrame.parts(messages, transferID: id, rules) { effects.send(part, on: connection) }
     }
 }

@@ -25,12 +25,20 @@ extension PPSP {
         if let address = configuration.httpAddress {
             effects.append(.listen(Self.web, on: .ip(address), .http(HTTPLimits())))
         }
+        if let address = configuration.udpAddress {
+            channels.begin(using: &random)
+            effects.append(.listen(Self.datagrams, on: .ip(address), .datagram))
+        }
         effects.append(.recall(table: Rows.contents, after: nil, limit: Rows.page))
     }
 
     mutating func listening(_ listener: ListenerID, _ address: ListenAddress, into effects: inout Effects) {
         if listener == Self.web {
             if case .ip(let address) = address { life.webPort = address.port }
+        } else if case .ip(let address) = address, listener == Self.datagrams {
+            channels.port = address.port
+            // Those who are called by datagrams could not be before.
+            for swarm in swarms.keys.sorted() { timers.set(.meet(swarm), at: clock.instant) }
         } else {
             life.isListening = true
             if case .ip(let address) = address { life.port = address.port }
@@ -45,6 +53,12 @@ extension PPSP {
                 ["address": .string(configuration.httpAddress?.description ?? ""), "error": .text(error)],
                 "contents are not given over HTTP")
         }
+        guard listener != Self.datagrams else {
+            return effects.log(
+                .error, "listen_failed",
+                ["address": .string(configuration.udpAddress?.description ?? ""), "error": .text(error)],
+                "contents go over TCP only")
+        }
         effects.log(
             .error, "listen_failed",
             ["address": .string(configuration.listen?.description ?? ""), "error": .text(error)],
@@ -57,6 +71,8 @@ extension PPSP {
         if life.isListening { effects.append(.unlisten(Self.control)) }
         if life.webPort != nil { effects.append(.unlisten(Self.web)) }
         for request in webRanges.keys.sorted(by: { $0.number < $1.number }) { effects.append(.cancelFetch(request)) }
+        for number in channels.table.keys.sorted() { removeChannel(number, at: clock, into: &effects) }
+        if channels.port != nil { effects.append(.unlisten(Self.datagrams)) }
         for connection in links.keys.sorted() { effects.append(.finish(connection)) }
         for swarm in swarms.keys.sorted() { keep(swarm, into: &effects) }
         for id in watchers.keys.sorted(by: { $0.number < $1.number }) {
@@ -73,6 +89,7 @@ extension PPSP {
         guard gap > .zero else { return }
         for connection in links.keys.sorted() {
             links[connection]?.heardAt += gap
+            if let number = channels.number(of: connection) { channels[number]?.heardAt += gap }
             guard let link = links[connection] else { continue }
             for id in link.questions.keys.sorted() {
                 timers.set(.question(connection, id), at: now.instant + configuration.requestTime)

@@ -18,6 +18,10 @@ final class Link {
     /// Our address on it.
     var local: SocketAddress?
     var isOpen: Bool
+    /// There is no connection: it is a channel of datagrams.
+    var isChannel = false
+    /// Datagrams do not get there: it is not asked to send any.
+    var avoidsDatagrams = false
     /// Nothing more is read from it: it was told to go.
     var isLeaving = false
     var reader: FrameReader
@@ -70,11 +74,11 @@ final class Link {
         (heardAt, saidAt, allowanceAt) = (now, now, now)
     }
 
-    /// Who answers for what comes over it.
-    var culprit: Culprit? { peerID.map { Culprit(ip: remote.ip, peerID: $0) } }
+    /// Who answers for what comes over it; by datagrams alone it is whoever is at that address.
+    var culprit: Culprit? { (peerID ?? (isChannel ? .zero : nil)).map { Culprit(ip: remote.ip, peerID: $0) } }
 
     /// A transfer is over.
-    mutating func end(_ transfer: EndedTransfer) {
+    func end(_ transfer: EndedTransfer) {
         (takes[transfer.id], gives[transfer.id]) = (nil, nil)
         over.removeAll { $0.id == transfer.id }
         if over.count == EndedTransfer.most { over.removeFirst() }
@@ -162,6 +166,8 @@ final class Partner {
     struct Give {
         let id: UInt64
         let rules: ChunkRules
+        /// It has used this transport, or could choose no other.
+        var isChosen = true
         /// What it has asked for, in order.
         var queue: [ChunkRange] = []
         var queued: UInt64 = 0

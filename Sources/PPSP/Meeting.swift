@@ -18,7 +18,7 @@ extension PPSP {
     /// Addresses that are taken from one list (PPSP section 10.1).
     static let mostOfList = 25
     /// From a failed dial to the next, doubled up to the longest (PPSP section 8).
-    private static let (firstPause, longestPause) = (Duration.seconds(1), Duration.seconds(60))
+    static let (firstPause, longestPause) = (Duration.seconds(1), Duration.seconds(60))
 
     /// Takes an address that may have the content of a swarm.
     mutating func addCandidate(
@@ -48,6 +48,7 @@ extension PPSP {
 
     mutating func addConfigured(_ swarm: Int, at now: Moment, into effects: inout Effects) {
         for peer in configuration.peers { addCandidate(peer, swarm, isGiven: true, at: now, into: &effects) }
+        for peer in configuration.udpPeers { addCallee(peer, swarm, at: now) }
     }
 
     /// Dials for a content that is not complete, and sees to it that whoever is connected is asked for it.
@@ -69,6 +70,7 @@ extension PPSP {
                 next = min(next ?? candidate.next, candidate.next)
             }
         }
+        if let calls = call(swarm, at: now, into: &effects) { next = min(next ?? calls, calls) }
         if let next { timers.set(.meet(swarm), at: next) }
     }
 
@@ -221,7 +223,18 @@ extension PPSP {
     mutating func drop(_ connection: ConnectionID, _ reason: CloseReason, into effects: inout Effects) {
         guard links[connection]?.isLeaving == false else { return }
         links[connection]?.isLeaving = true
+        if let channel = channels.number(of: connection) {
+            return channelFailed(channel, reason, at: clock, into: &effects)
+        }
         effects.append(.abort(connection, reason))
+    }
+
+    /// Ends a connection that has nothing more to say.
+    mutating func leave(_ connection: ConnectionID, into effects: inout Effects) {
+        if let channel = channels.number(of: connection) {
+            return removeChannel(channel, at: clock, into: &effects)
+        }
+        effects.append(.finish(connection))
     }
 
     mutating func reject(_ remote: SocketAddress, _ reason: String, into effects: inout Effects) {

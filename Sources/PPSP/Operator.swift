@@ -24,7 +24,7 @@ extension PPSP {
     /// | `remove` | `swarm`                                    | what was its row; the file stays           |
     /// | `peers`  | `all`                                      | a row for each peer of each content        |
     ///
-    /// `from` is `host:port`, or the ID of a peer that this node knows. `hash` is `sha256`, `sha1` or `blake2b256`.
+    /// `from` is `host:port`, `udp:address:port` of somebody who speaks RFC 7574 only, or the ID of a peer that this node knows. `hash` is `sha256`, `sha1` or `blake2b256`.
     mutating func carryOut(_ command: Command, _ id: CommandID, at now: Moment, into effects: inout Effects) {
         let arguments = command.arguments
         guard !life.isStopping else { return effects.reply(id, [], .refused("the node stops")) }
@@ -103,8 +103,12 @@ extension PPSP {
         guard let swarmID = arguments.string("swarm").flatMap({ SwarmID(hex: $0.lowercased()) }),
             [20, 32].contains(swarmID.octets.count)
         else { return effects.reply(id, [], .refused("a swarm ID has 40 or 64 hexadecimal digits")) }
-        var sources: [Destination] = []
+        var (sources, callees): ([Destination], [SocketAddress]) = ([], [])
         for text in arguments.texts(orEmpty: "from") {
+            if let address = Self.datagramAddress(text) {
+                callees.append(address)
+                continue
+            }
             guard let destination = destination(text) else {
                 return effects.reply(id, [], .refused("\(text) is neither host:port nor the ID of a peer known here"))
             }
@@ -128,6 +132,12 @@ extension PPSP {
         }
         let isReading = arguments.bool("ordered") ?? false
         if isReading { swarms[number]?.isOrdered = true }
+        if let size = arguments.int("chunkBytes").flatMap({ UInt32(exactly: $0) }), SwarmMetadata.isChunkSize(size),
+            swarms[number]?.tree == nil
+        {
+            swarms[number]?.metadata.chunkSize = size
+        }
+        for callee in callees { addCallee(callee, number, at: now) }
         for source in sources { addCandidate(source, number, isGiven: true, at: now, into: &effects) }
         remember(number, into: &effects)
         guard let swarm = swarms[number] else { return }
@@ -137,6 +147,14 @@ extension PPSP {
         watchers[id] = Watcher(swarm: number, since: now.instant, isReading: isReading)
         effects.reply(id, [row(of: swarm)], .more)
         timers.set(.progress, at: now.instant + Self.progressPause)
+    }
+
+    /// Where somebody is who speaks RFC 7574 and nothing else: `udp:address:port`, or without the port.
+    private static func datagramAddress(_ text: String) -> SocketAddress? {
+        let mark = "udp:"
+        guard text.hasPrefix(mark) else { return nil }
+        let rest = text.dropFirst(mark.count)
+        return SocketAddress(rest) ?? IPAddress(rest).map { SocketAddress($0, standardPort) }
     }
 
     /// Where a peer is: `host:port`, a host alone, or the ID of one that is known.

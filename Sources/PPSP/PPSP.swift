@@ -10,6 +10,7 @@ internal import PeerCrypto
 ///     Taking     chunks as they come; `Checking`: their hashes, and their way to the disk
 ///     Giving     chunks that others ask for, or that are pushed; `Slots`: who may
 ///     HTTP       the same by ranges
+///     UDP        the same in datagrams of RFC 7574: a `Channel` for each peer and swarm
 ///     Adding     a file becomes a content; `Rows`: what outlives the process
 ///
 /// A `Swarm` is one content here. A `Partner` is one peer in one swarm, over one connection.
@@ -40,6 +41,7 @@ public struct PPSP: PeerProtocol {
     /// What answers of files are for.
     var errands: [RequestID: Errand] = [:]
     var watchers: [CommandID: Watcher] = [:]
+    var channels = Channels()
     var conduct: [Culprit: Conduct] = [:]
     /// Where peers were that are known by their IDs.
     var book: [Bytes32: SocketAddress] = [:]
@@ -80,6 +82,7 @@ public struct PPSP: PeerProtocol {
         case .drained(let connection): drained(connection, at: now, into: &effects)
         case .ended(let connection): ended(connection, into: &effects)
         case .closed(let connection, let reason, _): closed(connection, reason, at: now, into: &effects)
+        case .datagram(let bytes, _, let remote): heardDatagram(bytes, from: remote, at: now, into: &effects)
         case .transferred(let connection, _, let result): handedOver(connection, result, into: &effects)
         case .stored(let request, let result): stored(request, result, at: now, into: &effects)
         case .command(let id, let command): carryOut(command, id, at: now, into: &effects)
@@ -90,6 +93,7 @@ public struct PPSP: PeerProtocol {
             toPump.remove(swarm)
             pump(swarm, at: now, into: &effects)
         }
+        speak(at: now, into: &effects)
     }
 
     private mutating func handleLife(_ input: Input, at now: Moment, into effects: inout Effects) {

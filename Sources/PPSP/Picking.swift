@@ -30,7 +30,7 @@ extension PPSP {
             }
             guard !messages.isEmpty else { continue }
             send(messages, take, tie, into: &effects)
-            if !timers.isSet(.chunks(tie)) { timers.set(.chunks(tie), at: now.instant + configuration.chunkTime) }
+            if !timers.isSet(.chunks(tie)) { timers.set(.chunks(tie), at: now.instant + patience(with: tie)) }
         }
     }
 

@@ -24,6 +24,7 @@ extension PPSP {
         join(tie, at: now)
         beginGiving(message.transactionID, transport, tie, at: now)
         partners[tie]?.give?.isPush = true
+        partners[tie]?.give?.isChosen = true
         partners[tie]?.give?.window = Int(transport.requestWindow)
         pushNews(swarm.have, tie)
         toPump.insert(tie.swarm)

@@ -33,6 +33,7 @@ extension PPSP {
         partners[tie]?.give?.isChoked = true
         partners[tie]?.give?.hasSlot = false
         partners[tie]?.give?.queue = []
+        if let channel = channels.number(of: tie.connection) { channels[channel]?.out.clear() }
         send([.choke], give.id, give.rules, on: tie.connection, into: &effects)
     }
 

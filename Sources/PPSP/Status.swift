@@ -34,6 +34,7 @@ extension PPSP {
             "peer": .string(peerID.hex),
             "contents": .count(swarms.count), "complete": .count(swarms.values.count { $0.phase == .complete }),
             "connections": .count(links.count), "peers": .count(Set(partners.values.map(\.peerID)).count),
+            "udpListen": configuration.udpAddress.map { .text($0) } ?? .null, "channels": .count(channels.count),
             "slots": .count(partners.values.count { $0.give?.hasSlot ?? false }),
             "expectsPeers": .bool(swarms.values.contains { $0.phase == .fetching }),
             "counts": .record(counters.record),
@@ -94,6 +95,17 @@ extension PPSP {
             })
     }
 
+    /// What is different for a channel of datagrams.
+    private func tell(_ channel: Channel, in row: inout Record) {
+        row["transport"] = "udp"
+        if links[channel.connection]?.peerID == nil { row["peer"] = .text(channel.remote) }
+        row["address"] = .text(channel.remote)
+        row["direction"] = channel.isOurs ? "out" : "in"
+        row["windowBytes"] = .count(UInt64(channel.out.ledbat.window))
+        if let queueing = channel.out.ledbat.queueing { row["queueMs"] = .count(UInt64(min(queueing / 1000, 1e9))) }
+        if let mean = channel.out.roundTrip.mean { row["roundTripMs"] = .count(UInt64(min(mean * 1000, 1e9))) }
+    }
+
     func peerRows(_ number: Int, at now: Instant) -> [Record] {
         ties(of: number).compactMap { tie in
             guard let partner = partners[tie], let link = links[tie.connection] else { return nil }
@@ -104,6 +116,7 @@ extension PPSP {
                 "lastSeenSeconds": .seconds(now - link.heardAt), "proved": .bool(link.isProved),
             ]
             if partner.take?.web != nil { row["transport"] = "http" }
+            if let channel = channels.number(of: tie.connection).flatMap({ channels[$0] }) { tell(channel, in: &row) }
             if let take = partner.take {
                 row["receivedBytes"] = .count(take.octets)
                 row["asked"] = .count(take.asked.count)

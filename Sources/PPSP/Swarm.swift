@@ -54,6 +54,8 @@ final class Swarm {
     var ties: [Tie] = []
     /// Whom to dial.
     var candidates: [Destination: Candidate] = [:]
+    /// Those who are called by datagrams alone.
+    var callees: [SocketAddress: Candidate] = [:]
 
     /// Chunks that have come and wait for their hash.
     var arrivals: [Arrival] = []
@@ -198,6 +200,8 @@ struct Arrival {
     let hashes: [(node: Subtree, hash: Bytes)]
     /// It is here already, and its hash only helps to prove others.
     var isSpare = false
+    /// How late it came on its channel, in microseconds.
+    var delay: UInt64?
 }
 
 /// Chunks whose hashes are computed together.

@@ -19,6 +19,11 @@ extension PPSP {
             links[tie.connection]?.end(EndedTransfer(id: id, swarm: tie.swarm, rules: rules))
             return
         }
+        if agreed.id == TransportID.datagrams, let endpoint = agreed.endpoint {
+            // What it may still say by this transfer is no mistake.
+            links[tie.connection]?.takes[id] = tie.swarm
+            return beginTakingByDatagrams(agreed, from: endpoint, tie, at: now, into: &effects)
+        }
         guard take(agreed, id, tie, isPush: false, at: now, into: &effects), agreed.id == TransportID.http else {
             return
         }
@@ -112,6 +117,7 @@ extension PPSP {
         guard let partner = partners[tie], let rules = isTake ? partner.take?.rules : partner.give?.rules else {
             return
         }
+        if !isTake { partners[tie]?.give?.isChosen = true }
         do throws(DecodeError) {
             for message in try frame.messages(rules) {
                 heard(message, tie, isTake: isTake, at: now, into: &effects)
@@ -243,6 +249,7 @@ extension PPSP {
         _ messages: [ChunkMessage], _ take: Partner.Take, _ tie: Tie, into effects: inout Effects
     ) {
         if let web = take.web { return say(messages, to: web, take, tie, into: &effects) }
+        if let channel = channels.number(of: tie.connection) { return channels.say(messages, on: channel) }
         for part in TransferFrame.parts(messages, transferID: take.id, take.rules) {
             effects.send(part, on: tie.connection)
         }
@@ -262,6 +269,9 @@ extension PPSP {
 
     /// Some of what was asked for is late: others are asked, and this one counts for less (PPSP section 10.1).
     mutating func chunksDue(_ tie: Tie, at now: Moment, into effects: inout Effects) {
+        if let channel = channels.number(of: tie.connection) {
+            return datagramsDue(channel, at: now, into: &effects)
+        }
         guard let take = partners[tie]?.take else { return }
         let late = take.asked.filter { now.instant - $0.value >= configuration.chunkTime }.keys.sorted()
         for chunk in late {

@@ -19,6 +19,8 @@ extension PPSP {
         case news(Int)
         /// What is stored becomes durable.
         case keep(Int)
+        /// A channel has something to do.
+        case channel(UInt32)
         /// Slots are chosen again (PPSP section 9.4).
         case slots
         /// Those who watch are told how far it is.
@@ -37,6 +39,7 @@ extension PPSP {
             case .meet(let swarm): meet(swarm, at: now, into: &effects)
             case .news(let swarm): tellNews(swarm, at: now, into: &effects)
             case .keep(let swarm): keep(swarm, into: &effects)
+            case .channel(let number): channelDue(number, at: now, into: &effects)
             case .slots: chooseSlots(at: now, into: &effects)
             case .progress: tellProgress(at: now, into: &effects)
             }
@@ -56,6 +59,7 @@ enum Errand {
     // Chunks.
     case checked(Int, check: Int)
     case written(Int, [Stored])
+    case readAhead(UInt32, ChunkRange)
     // The end of a content, and what is durable.
     case kept(Int)
     case named(Int, attempt: Int)
@@ -75,6 +79,7 @@ extension PPSP {
         case .addKept(let swarm, let addition): additionKept(swarm, addition, result, at: now, into: &effects)
         case .checked(let swarm, let check): checked(swarm, check, result, at: now, into: &effects)
         case .written(let swarm, let chunks): written(swarm, chunks, result, at: now, into: &effects)
+        case .readAhead(let channel, let run): readAhead(channel, run, result, into: &effects)
         case .kept(let swarm): kept(swarm, result, at: now, into: &effects)
         case .named(let swarm, let attempt): named(swarm, attempt, result, at: now, into: &effects)
         case .marked(let swarm): marked(swarm, result, into: &effects)

@@ -43,6 +43,8 @@ public enum Effect: Hashable, Sendable {
     // Datagrams.
     /// One datagram.
     case sendDatagram(Bytes, from: ListenerID, to: SocketAddress)
+    /// Several to one address, in order.
+    case sendDatagrams([DatagramParts], from: ListenerID, to: SocketAddress)
 
     // HTTP.
     /// Answer a request.

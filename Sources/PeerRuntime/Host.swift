@@ -207,6 +207,7 @@ extension Host {
         case .finish(let id): streams[id]?.finish()
         case .abort(let id, let reason): abort(id, reason)
         case .sendDatagram(let bytes, let listener, let address): sendDatagram(bytes, from: listener, to: address)
+        case .sendDatagrams(let list, let listener, let address): sendDatagrams(list, from: listener, to: address)
         case .respond(let id, let response): http.exchanges[id]?.respond(response)
         case .stream(let id, let bytes): http.exchanges[id]?.add(bytes)
         case .endStream(let id): http.exchanges[id]?.endStream()

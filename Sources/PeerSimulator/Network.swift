@@ -62,6 +62,10 @@ extension World {
             datagrams.lost += 1
             return
         }
+        guard source === target || hasRoom(source, bytes.count) else {
+            datagrams.lost += 1
+            return
+        }
         let copies = source !== target && chance(network.duplication) ? 2 : 1
         for _ in 0..<copies {
             var arrival = arrival(from: source, at: target, octets: bytes.count)
@@ -74,6 +78,13 @@ extension World {
                 deliver(bytes, to: socket, from: SocketAddress(ip, bound.port))
             }
         }
+    }
+
+    /// Whether what waits in front of the bandwidth of a node leaves room for so many octets.
+    private func hasRoom(_ source: Machine, _ octets: Int) -> Bool {
+        guard let bandwidth = network.bandwidth, let backlog = network.backlog else { return true }
+        let waiting = (source.uplinkIsFree - now).fractionalSeconds * Double(bandwidth)
+        return waiting + Double(octets) <= Double(backlog)
     }
 
     private func deliver(_ bytes: Bytes, to socket: Socket?, from address: SocketAddress) {

@@ -16,6 +16,8 @@ public struct NetworkModel: Sendable {
     public var coalescing = 0.0
     /// Octets that a node can send in a second, to all others together; nil for no limit.
     public var bandwidth: Int?
+    /// Octets that may wait in front of that; a datagram that finds more is lost. nil for no limit.
+    public var backlog: Int?
     /// Octets of one direction of a stream that the two systems hold for their programs (send and receive buffer).
     public var window = 256 << 10
     /// How long the name service takes.

@@ -23,6 +23,9 @@ extension Process {
         case .abort(let connection, let reason): seat.connections[connection]?.close(reason, resetting: true)
         case .sendDatagram(let bytes, let listener, let address):
             if let socket = seat.listeners[listener] { world.send(bytes, from: socket, to: address) }
+        case .sendDatagrams(let list, let listener, let address):
+            guard let socket = seat.listeners[listener] else { return }
+            for parts in list { world.send(Bytes(parts.head.array + parts.payload), from: socket, to: address) }
         case .respond(let id, let response): seat.http.exchanges[id]?.respond(response)
         case .stream(let id, let bytes): seat.http.exchanges[id]?.stream(bytes)
         case .endStream(let id): seat.http.exchanges[id]?.endStream()

@@ -129,6 +129,13 @@ extension SocketAddress: Traceable {
     func trace(into hash: inout TraceHash) { hash.add(case: UInt64(port), ip) }
 }
 
+extension DatagramParts: Traceable {
+    func trace(into hash: inout TraceHash) {
+        head.trace(into: &hash)
+        payload.trace(into: &hash)
+    }
+}
+
 extension Destination: Traceable {
     func trace(into hash: inout TraceHash) {
         switch self {

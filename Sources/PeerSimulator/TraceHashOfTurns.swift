@@ -54,6 +54,7 @@ extension Effect: Traceable {
         case .finish(let connection): hash.add(case: 107, connection)
         case .abort(let connection, let reason): hash.add(case: 108, connection, reason)
         case .sendDatagram(let bytes, let listener, let address): hash.add(case: 109, listener, address, bytes)
+        case .sendDatagrams(let list, let listener, let address): hash.add(case: 132, listener, address, list)
         case .resolve(let request, let name): hash.add(case: 110, request, name)
         case .store(let request, let operation): hash.add(case: 111, request, operation)
         case .remember(let table, let key, let record): hash.add(case: 112, table, key, record)

@@ -6,8 +6,8 @@ internal import PeerCore
 final class DatagramBatch {
     /// Datagrams of one call; more gain nothing.
     private static let capacity = 64
-    /// Octets of a datagram that has room: those of an Ethernet frame and some more.
-    private static let room = 2048
+    /// Octets of all of them: a mean of 8 KiB for each, and several of the largest.
+    private static let room = 512 << 10
 
     private let datagrams: UnsafeMutablePointer<peernode_datagram>
     private let parts: UnsafeMutablePointer<iovec>
@@ -15,14 +15,16 @@ final class DatagramBatch {
     private let octets: UnsafeMutableRawPointer
     /// Datagrams that wait.
     private(set) var count = 0
+    /// Octets of those.
+    private var used = 0
 
     init() {
         datagrams = .allocate(capacity: Self.capacity)
         parts = .allocate(capacity: Self.capacity)
         addresses = .allocate(capacity: Self.capacity)
-        octets = .allocate(byteCount: Self.capacity * Self.room, alignment: 64)
+        octets = .allocate(byteCount: Self.room, alignment: 64)
         for index in 0..<Self.capacity {
-            parts[index] = iovec(iov_base: octets + index * Self.room, iov_len: 0)
+            parts[index] = iovec(iov_base: octets, iov_len: 0)
             addresses[index] = sockaddr_in6()
             var datagram = peernode_datagram()
             datagram.header.msg_name = UnsafeMutableRawPointer(addresses + index)
@@ -40,19 +42,26 @@ final class DatagramBatch {
     }
 
     /// Takes a datagram; gives whether there was room.
-    func add(_ bytes: Bytes, to address: SocketAddress) -> Bool {
-        guard count < Self.capacity, bytes.count <= Self.room else { return false }
-        let size = bytes.count
-        let place = octets + count * Self.room
-        bytes.storage.withUnsafeBytes { source in
-            if let base = source.baseAddress, size > 0 {
-                place.copyMemory(from: base + bytes.range.lowerBound, byteCount: size)
-            }
-        }
+    func add(_ bytes: Bytes, _ more: Bytes, to address: SocketAddress) -> Bool {
+        let size = bytes.count + more.count
+        guard count < Self.capacity, size <= Self.room - used else { return false }
+        parts[count].iov_base = octets + used
         parts[count].iov_len = size
+        copy(bytes)
+        copy(more)
         datagrams[count].header.msg_namelen = address.write(to: addresses + count)
         count += 1
         return true
+    }
+
+    private func copy(_ bytes: Bytes) {
+        let place = octets + used
+        bytes.storage.withUnsafeBytes { source in
+            if let base = source.baseAddress, !bytes.isEmpty {
+                place.copyMemory(from: base + bytes.range.lowerBound, byteCount: bytes.count)
+            }
+        }
+        used += bytes.count
     }
 
     /// Hands all to the system. What it has no room for now is given back; what it refuses is lost.
@@ -71,6 +80,7 @@ final class DatagramBatch {
             }
         }
         count = 0
+        used = 0
     }
 
     private func giveBack(_ index: Int, _ later: (Bytes, SocketAddress) -> Void) {

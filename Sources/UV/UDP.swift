@@ -47,14 +47,14 @@ public final class UDP: Handle {
         if status != 0 { onError(UVError(status)) }
     }
 
-    /// Sends one datagram, at the end of the turn at the latest; one that the system refuses is lost.
-    public func send(_ bytes: Bytes, to address: SocketAddress) {
+    /// Sends one datagram of these octets, one after the other, at the end of the turn at the latest; one that the system refuses is lost.
+    public func send(_ bytes: Bytes, _ more: Bytes = Bytes(), to address: SocketAddress) {
         guard !isClosed else { return }
         let batch = batch ?? makeBatch()
-        guard !batch.add(bytes, to: address) else { return }
+        guard !batch.add(bytes, more, to: address) else { return }
         flush()
-        // What has no room in an empty batch either goes by itself.
-        if !batch.add(bytes, to: address) { queue(bytes, to: address) }
+        // What has no room in an empty batch either has none in a datagram.
+        _ = batch.add(bytes, more, to: address)
     }
 
     /// All that a turn sends goes out with one call.

@@ -53,6 +53,15 @@ import Testing
         try await Python.contentCase(name)
     }
 
+    @Test(arguments: [
+        "self-udp", "udp-pull-libswift", "udp-pull-strict", "udp-serve-libswift", "udp-serve-strict", "udp-weather",
+        "udp-captured", "udp-rejects", "udp-forged", "udp-handshake-flood", "udp-third-lost", "udp-close",
+        "udp-fallback", "udp-liars", "udp-private-hash", "big-udp",
+    ])
+    func `chunks travel in datagrams of RFC 7574, also with the habits of libswift`(_ name: String) async throws {
+        try await Python.contentCase(name)
+    }
+
     @Test(arguments: ["nine-nodes", "relay"])
     func `nodes give each other what they have`(_ name: String) async throws {
         try await Python.contentCase(name)

@@ -51,6 +51,8 @@ struct NamesOfScenario {
             .connect(connection, to: .name(name, port: ports[port] ?? port), from: local, timeout: timeout)
         case .sendDatagram(let bytes, let listener, let address):
             .sendDatagram(bytes, from: listener, to: outgoing(address))
+        case .sendDatagrams(let list, let listener, let address):
+            .sendDatagrams(list, from: listener, to: outgoing(address))
         case .fetch(let request, let fetch): .fetch(request, outgoing(fetch))
         case .reply(let id, let reply):
             .reply(commands[name]?[Int(id.number) - 1] ?? id, reply)

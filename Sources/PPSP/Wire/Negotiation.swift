@@ -30,9 +30,11 @@ public struct Transports: Hashable, Sendable {
         return entry
     }
 
-    /// Whether a swarm can travel so: RFC 7574 has no code for our private hash function (PPSP section 6).
+    /// Whether a swarm can travel so: RFC 7574 has no code for our private hash function (PPSP section 6), and a
+    /// datagram has no room for large chunks.
     private static func isPossible(_ id: UInt16, _ swarm: SwarmMetadata) -> Bool {
-        id != TransportID.datagrams || swarm.hashFunction?.isStandard ?? true
+        id != TransportID.datagrams
+            || swarm.hashFunction?.isStandard ?? true && swarm.chunkSize ?? 0 <= PPSP.mostDatagramChunk
     }
 
     /// 64-bit chunk ranges (PPSP section 9.2); over datagrams the default of RFC 7574, which libswift has, while the

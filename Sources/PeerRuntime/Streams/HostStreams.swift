@@ -342,4 +342,10 @@ extension Host {
         count(sent: bytes.count)
         datagramSockets[listener]?.send(bytes, to: address)
     }
+
+    func sendDatagrams(_ list: [DatagramParts], from listener: ListenerID, to address: SocketAddress) {
+        guard !runtime.isBanned(address.ip), let socket = datagramSockets[listener] else { return }
+        count(sent: list.reduce(0) { $0 + $1.count })
+        for parts in list { socket.send(parts.head, parts.payload, to: address) }
+    }
 }

@@ -13,13 +13,14 @@ let contentCommand = Subcommand(
         Option("json", nil, nil, "JSON lines instead of text"),
         Option("quiet", "q", nil, "add, fetch: say nothing but what went wrong, and the result"),
         Option("no-wait", nil, nil, "fetch: do not wait until the content is here"),
-        Option("chunk-size", nil, "OCTETS", "add: octets of a chunk, a power of two from 512 to 1048576"),
+        Option("chunk-size", nil, "OCTETS", "octets of a chunk, a power of two from 512 to 1048576"),
         Option("hash", nil, "NAME", "add: sha256 (default), sha1 (for libswift) or blake2b256"),
     ],
     details: """
         add FILE                   gives FILE to others, where it is; prints the ID of its swarm
         fetch SWARM[@PEER] [INTO]  gets a content into INTO (default: the folder of the configuration), or to standard
-                                   output, in order, when INTO is -. PEER is HOST:PORT or the ID of a known peer.
+                                   output, in order, when INTO is -. PEER is HOST:PORT or the ID of a known peer,
+                                   or udp:ADDRESS:PORT of a program that speaks RFC 7574 only, such as libswift.
                                    Breaking the waiting off (Ctrl-C) does not break off the fetch.
         list                       the contents of this node
         status SWARM               one content, with its map and its peers
@@ -74,12 +75,7 @@ private func show(
 
 private func add(_ file: String, _ options: Options) throws -> ExitCode {
     var arguments: Record = ["path": .string(absolutePath(file))]
-    if let size = options.value("chunk-size") {
-        guard let octets = Int64(size) else {
-            throw Failure(.usage, "content add: --chunk-size expects a number of octets, not \(size)")
-        }
-        arguments["chunkBytes"] = .int(octets)
-    }
+    arguments["chunkBytes"] = try chunkBytes(options)
     if let hash = options.value("hash") { arguments["hash"] = .string(hash) }
     let client = try client(options)
     var progress = Progress(file.escapedForTerminal, style(options), at: client.loop.instant)
@@ -97,6 +93,14 @@ private func add(_ file: String, _ options: Options) throws -> ExitCode {
     return .done
 }
 
+private func chunkBytes(_ options: Options) throws -> Record.Value? {
+    guard let size = options.value("chunk-size") else { return nil }
+    guard let octets = Int64(size) else {
+        throw Failure(.usage, "content: --chunk-size expects a number of octets, not \(size)")
+    }
+    return .int(octets)
+}
+
 private func fetch(_ words: [String], _ options: Options) throws -> ExitCode {
     let parts = words[0].split(separator: "@", maxSplits: 1).map(String.init)
     guard let swarm = parts.first, !swarm.isEmpty else {
@@ -107,6 +111,7 @@ private func fetch(_ words: [String], _ options: Options) throws -> ExitCode {
     if parts.count > 1 { arguments["from"] = .list([.string(parts[1])]) }
     if words.count > 1, !isStream { arguments["into"] = .string(absolutePath(words[1])) }
     if options.has("no-wait") { arguments["wait"] = false }
+    if let size = try chunkBytes(options) { arguments["chunkBytes"] = size }
     let client = try client(options)
     let title = String(swarm.prefix(12))
     var progress = Progress(title, isStream ? .none : style(options), at: client.loop.instant)
