@@ -212,6 +212,8 @@ extension PPSP {
         swarms[number]?.isKeeping = false
         if case .failed(let error) = result { return fail(number, "\(error)", into: &effects) }
         rememberMap(number, swarm.keeping, into: &effects)
+        effects.log(
+            .debug, "content_saved", ["swarm": .text(swarm.id), "chunks": .count(swarm.keeping.count)])
         if swarm.keeping.isComplete, swarm.phase == .fetching {
             finish(number, attempt: 0, into: &effects)
         } else if swarm.isDirty {

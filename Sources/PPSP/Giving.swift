@@ -131,14 +131,17 @@ extension PPSP {
 
     /// New chunks that make it worth telling others at once (PPSP section 8).
     private static let newsChunks: UInt64 = 64
+    /// The part of a small content that makes it worth as much.
+    private static let newsPart: UInt64 = 64
     /// How long others may not hear of a new chunk (PPSP section 8).
-    private static let newsTime = Duration.milliseconds(250)
+    static let newsTime = Duration.milliseconds(250)
 
     mutating func spread(_ number: Int, at now: Moment, into effects: inout Effects) {
         guard let swarm = swarms[number] else { return }
         // Who pushes waits for word of what has come.
         let isPushed = swarm.ties.contains { partners[$0]?.take?.isPush ?? false }
-        if swarm.news.count >= Self.newsChunks || swarm.have.isComplete || isPushed {
+        let enough = min(Self.newsChunks, max(1, (swarm.chunkCount ?? 1) / Self.newsPart))
+        if swarm.news.count >= enough || swarm.have.isComplete || isPushed {
             tellNews(number, at: now, into: &effects)
         } else if !timers.isSet(.news(number)) {
             timers.set(.news(number), at: now.instant + Self.newsTime)

@@ -11,6 +11,9 @@ extension PPSP {
     private static let comparable = 0.25
     /// Chunks that are left when two peers are asked for each: 16, or this part of all (PPSP section 9.4).
     private static let (endgameChunks, endgamePart) = (UInt64(16), UInt64(50))
+    /// How long a chunk may be on its way before another peer is asked for it, too: the time that news may take (PPSP
+    /// section 8). Sooner most of the last chunks would come twice.
+    private static let endgameTime = Duration.milliseconds(250)
 
     /// Asks every peer of a swarm that has room.
     mutating func askForMore(_ number: Int, at now: Moment, into effects: inout Effects) {
@@ -22,7 +25,7 @@ extension PPSP {
             else { continue }
             var messages: [ChunkMessage] = []
             var left = rangesLeft(take, number)
-            while left > 0, let run = pick(tie) {
+            while left > 0, let run = pick(tie, at: now.instant) {
                 left -= 1
                 for chunk in run.first...run.last { partners[tie]?.take?.asked[chunk] = now.instant }
                 swarms[number]?.ask(run)
@@ -35,7 +38,7 @@ extension PPSP {
     }
 
     /// Chunks that a peer is to be asked for next.
-    private mutating func pick(_ tie: Tie) -> ChunkRange? {
+    private mutating func pick(_ tie: Tie, at now: Instant) -> ChunkRange? {
         guard let swarm = swarms[tie.swarm], let partner = partners[tie], let take = partner.take, swarm.chunkSize > 0
         else { return nil }
         let asked = take.asked.count * Int(swarm.chunkSize)
@@ -46,17 +49,41 @@ extension PPSP {
         // One at least is always asked for.
         guard room >= swarm.chunkSize || asked == 0 && swarm.pendingOctets == 0 else { return nil }
         let most = min(max(1, UInt64(max(0, min(room, Self.runOctets))) / swarm.chunkSize), chunksLeft(take, swarm))
-        guard let first = start(of: swarm, partner) else { return pickTwice(swarm, tie, partner) }
-        var last = first
-        while last - first + 1 < most, partner.has.contains(last + 1), !swarm.taken.contains(last + 1) { last += 1 }
-        return ChunkRange(first, last)
+        guard let room = place(of: swarm, tie, partner, at: now) else {
+            return pickTwice(swarm, tie, partner, at: now)
+        }
+        var last = room.first
+        while last < room.last, last - room.first + 1 < most, partner.has.contains(last + 1),
+            !swarm.taken.contains(last + 1)
+        {
+            last += 1
+        }
+        return ChunkRange(room.first, last)
     }
 
-    /// Where the next run begins.
-    private mutating func start(of swarm: Swarm, _ partner: Partner) -> UInt64? {
+    /// Where the next run begins, and ends at most.
+    private mutating func place(
+        of swarm: Swarm, _ tie: Tie, _ partner: Partner, at now: Instant
+    ) -> ChunkRange? {
         guard let first = partner.has.first(notIn: swarm.taken) else { return nil }
-        // While nothing is proved, one chunk tells how many there are.
-        guard !swarm.isOrdered, let count = swarm.chunkCount, swarm.have.count > 0 else { return first }
+        let all = ChunkRange(first, ChunkRange.highest)
+        guard !swarm.isOrdered else { return all }
+        guard let count = swarm.chunkCount, swarm.have.count > 0 else {
+            // The first chunk tells how many there are; meanwhile others are asked for, not the same by all.
+            guard !swarm.taken.isEmpty else { return ChunkRange(first) }
+            let place = partner.has.first(notIn: swarm.taken, from: ownPlace(among: partner.has.count))
+            return ChunkRange(place ?? first, ChunkRange.highest)
+        }
+        switch share(of: swarm, tie, partner, at: now) {
+        case .own(let range): return range
+        case .nothing: return nil
+        case .anything: break
+        }
+        return rarest(swarm, partner, first, count).map { ChunkRange($0, ChunkRange.highest) }
+    }
+
+    /// A chunk that few have.
+    private mutating func rarest(_ swarm: Swarm, _ partner: Partner, _ first: UInt64, _ count: UInt64) -> UInt64? {
         var best = first
         var least = Int.max
         for _ in 0..<Self.looks {
@@ -71,7 +98,7 @@ extension PPSP {
 
     /// Whether somebody else who is not complete gives a chunk about as fast: who has all is spared for what only it
     /// has, so that a seed need not send everything to everybody.
-    private func isElsewhere(_ chunk: UInt64, _ swarm: Swarm, _ partner: Partner) -> Bool {
+    func isElsewhere(_ chunk: UInt64, _ swarm: Swarm, _ partner: Partner) -> Bool {
         let enough = (partner.take?.pace.rate ?? 0) * Self.comparable
         return swarm.ties.contains { tie in
             guard let other = partners[tie], !other.has.isComplete, other.has.contains(chunk), let take = other.take
@@ -81,16 +108,26 @@ extension PPSP {
     }
 
     /// At the end, what one peer was asked for another one is asked for too.
-    private func pickTwice(_ swarm: Swarm, _ tie: Tie, _ partner: Partner) -> ChunkRange? {
+    private mutating func pickTwice(
+        _ swarm: Swarm, _ tie: Tie, _ partner: Partner, at now: Instant
+    ) -> ChunkRange? {
         guard let count = swarm.chunkCount else { return nil }
         let missing = count - swarm.have.count
         guard missing <= max(Self.endgameChunks, count / Self.endgamePart) else { return nil }
+        var next: Instant?
         for range in swarm.have.missingRanges() {
             for chunk in range.first...range.last where partner.has.contains(chunk) {
-                let askers = swarm.ties.count { partners[$0]?.take?.asked[chunk] != nil }
-                guard askers < 2, partner.take?.asked[chunk] == nil, !swarm.inHand.contains(chunk) else { continue }
-                return ChunkRange(chunk)
+                let askers = swarm.ties.compactMap { partners[$0]?.take?.asked[chunk] }
+                guard askers.count < 2, partner.take?.asked[chunk] == nil, !swarm.inHand.contains(chunk) else {
+                    continue
+                }
+                let due = (askers.min() ?? now) + Self.endgameTime
+                if due <= now || askers.isEmpty { return ChunkRange(chunk) }
+                next = min(next ?? due, due)
             }
+        }
+        if let next, !timers.isSet(.chunks(tie)) || partner.take?.asked.isEmpty ?? true {
+            timers.set(.chunks(tie), at: next)
         }
         return nil
     }

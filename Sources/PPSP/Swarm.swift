@@ -44,6 +44,8 @@ final class Swarm {
     var unwritten = ChunkSet()
     /// Chunks come in order, for somebody who reads meanwhile.
     var isOrdered = false
+    /// From when on a peer that has all is asked for more than the own share of what it has.
+    var helpsFrom: Instant?
     /// Chunks whose row is written, and whether the row says that all are here.
     var durable = ChunkSet()
     var wasComplete = false

@@ -26,13 +26,18 @@ final class Lab {
 
     /// Adds a node; its number is how many there were before it.
     @discardableResult
-    func node(_ change: (inout PPSP.Configuration) -> Void = { _ in }) -> Int {
+    func node(_ change: (inout PPSP.Configuration) -> Void = { _ in }) -> Int { node(change) { $0 } }
+
+    /// Adds a node with a core around the one that is known.
+    func node(
+        _ change: (inout PPSP.Configuration) -> Void, _ wrapped: @escaping (PPSP) -> any PeerProtocol
+    ) -> Int {
         let number = nodes.count
         var configuration = PPSP.Configuration(listen: Self.address(number))
         change(&configuration)
         let key = Self.key(number)
         let node = simulator.addNode("n\(number)", at: Self.ip(number), "content") { [configuration] seed in
-            PPSP(configuration, key: key, software: "test", seed: seed)
+            wrapped(PPSP(configuration, key: key, software: "test", seed: seed))
         }
         simulator.folder("content", of: node)
         nodes.append(node)

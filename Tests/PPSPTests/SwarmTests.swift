@@ -31,11 +31,14 @@ struct SwarmTests {
         try lab.settle(within: .seconds(30), "it is not complete") { lab.content(fetcher) == octets }
     }
 
-    @Test func `eight fetchers share what one seed has, and the seed sends two copies at most`() throws {
+    @Test(arguments: [(1_000_000, 1_000_000), (1_000_000, 5_000_000), (4_000_000, 5_000_000)])
+    func `eight fetchers share what one seed has, and the seed sends two copies at most`(
+        size: Int, rate: Int
+    ) throws {
         let lab = Lab(network: NetworkModel(delay: .milliseconds(5) ... .milliseconds(20)))
-        lab.simulator.network.bandwidth = 1_000_000
+        lab.simulator.network.bandwidth = rate
         let seed = lab.node()
-        let octets = Lab.octets(4_000_000)
+        let octets = Lab.octets(size)
         let swarm = try lab.add(octets, at: seed, chunkBytes: 16_384)
         let fetchers = (0..<8).map { _ in lab.node() }
         for fetcher in fetchers { try lab.fetch(swarm, at: fetcher, from: [seed]) }
