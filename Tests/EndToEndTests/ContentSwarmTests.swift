@@ -15,7 +15,7 @@ import Testing
         let home = try NodeHome(ddrp: nil, name: name)
         let section: Record = ["listen": .string("\(home.host):6778"), "folder": .string(home.folder + "/contents")]
         let limits: Record = ["uploadBytesPerSecond": .count(Self.bytes / 8)]
-        let log: Record = ["categories": ["content": "debug"]]
+        let log: Record = ["categories": .record(["content": "debug"])]
         try home.configure(
             ["content": .record(section), "limits": .record(limits), "log": .record(log)], ddrp: nil)
         return home
