@@ -44,7 +44,8 @@ extension PPSP {
         let asked = take.asked.count * Int(swarm.chunkSize)
         let pending = swarms.values.reduce(0) { $0 + $1.pendingOctets }
         // Two chunks keep a peer busy, however large they are.
-        let window = max(min(take.window, take.pace.outstanding), 2 * Int(swarm.chunkSize))
+        let wanted = take.web == nil ? take.pace.outstanding : take.pace.ofRanges
+        let window = max(min(take.window, wanted), 2 * Int(swarm.chunkSize))
         let room = min(window - asked, configuration.maxPendingBytes - pending)
         // One at least is always asked for.
         guard room >= swarm.chunkSize || asked == 0 && swarm.pendingOctets == 0 else { return nil }

@@ -249,6 +249,14 @@ struct Pace {
 
     /// Octets that may be outstanding.
     var outstanding: Int { max(Self.least, Int(min(rate * (2 * (delay ?? 0) + Self.slack), 1e9))) }
+
+    /// Seconds for which there is work for who answers whole ranges, which come at any pace.
+    private static let rangesTime = 2.0
+    /// The request window of who does not tell it (PPSP section 6), which HTTP cannot tell.
+    private static let mostOfRanges = Double(AgreedTransport.defaultRequestWindow)
+
+    /// Octets of ranges that may be outstanding.
+    var ofRanges: Int { max(2 * Self.least, Int(min(rate * Self.rangesTime, Self.mostOfRanges))) }
 }
 
 /// Octets in the last seconds.

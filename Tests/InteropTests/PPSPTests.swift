@@ -66,4 +66,10 @@ import Testing
     func `nodes give each other what they have`(_ name: String) async throws {
         try await Python.contentCase(name)
     }
+    @Test(
+        .enabled(if: ProcessInfo.processInfo.environment["PEERNODE_LONG_TESTS"] != nil),
+        arguments: ["big-pull", "big-push", "big-http", "big-closed"])
+    func `256 MiB come from several, of whom one lies`(_ name: String) async throws {
+        try await Python.contentCase(name, ["--slow"], within: .seconds(360))
+    }
 }

@@ -54,9 +54,11 @@ public enum Python {
     }
 
     /// Plays a case of PPSP to its end; throws what differed.
-    public static func contentCase(_ name: String, within limit: Duration = .seconds(240)) async throws {
+    public static func contentCase(
+        _ name: String, _ options: [String] = [], within limit: Duration = .seconds(240)
+    ) async throws {
         let vectors = folder + "/../../PPSPTests/Vectors/ppsp.json"
-        try await check("ppsp_check.py", name, ["--vectors", vectors], limit)
+        try await check("ppsp_check.py", name, ["--vectors", vectors] + options, limit)
     }
 
     /// Starts a DDRP peer, which ends by itself after some minutes.

@@ -26,6 +26,8 @@ extension PPSP {
     /// Chunks of one range: with those that the chunks themselves tell, their hashes are no more than a receiver keeps
     /// (PPSP section 9.3).
     private static let mostChunks: UInt64 = 64
+    /// Octets of one range: so many that what a request costs is small beside them, and a quarter of the window.
+    private static let rangeOctets: UInt64 = 256 << 10
     /// Failures of a moment, one after the other, after which a server is left.
     private static let mostFailures = 2
     /// From a failure to the next try when the server does not say.
@@ -51,7 +53,8 @@ extension PPSP {
     /// Chunks of one question to a peer.
     func chunksLeft(_ take: Partner.Take, _ swarm: Swarm) -> UInt64 {
         guard take.web != nil else { return .max }
-        return swarm.chunkCount == nil ? 1 : Self.mostChunks
+        guard swarm.chunkCount != nil, swarm.chunkSize > 0 else { return 1 }
+        return min(Self.mostChunks, max(1, Self.rangeOctets / swarm.chunkSize))
     }
 
     /// What is asked for, and what is not wanted any more.
