@@ -9,7 +9,7 @@ extension PPSP {
         public var httpAddress: SocketAddress?
         /// Where datagrams of RFC 7574 come; nil: contents go over TCP only.
         public var udpAddress: SocketAddress?
-        /// Handshakes do without the option for the chunk size from the first one on: libswift drops those that have it.
+        /// Handshakes do without the option for the chunk size from the first one on: libswift drops those with it.
         public var omitChunkSizeOption: Bool
         /// Those who are asked for every content by datagrams alone.
         public var udpPeers: [SocketAddress]
@@ -69,14 +69,13 @@ extension PPSP.Configuration {
             "Where any HTTP client gets ranges of contents; null: nowhere, and none are asked of peers either."),
         Setting(
             "udpAddress", .optional(.address), standard: .null,
-            "Where datagrams of RFC 7574 come, usually the port of /content/listen; null: contents go over TCP only."),
+            "Where datagrams of RFC 7574 come, such as the port of /content/listen; null: contents go over TCP only."),
         Setting(
             "omitChunkSizeOption", .bool, standard: .bool(false), isLive: true,
             "Leaves the option for the chunk size out of the first handshakes too: libswift drops those that have it."),
         Setting(
             "udpPeers", .list(.address), standard: .list([]), isLive: true,
-            "Programs that speak RFC 7574 and not this protocol, such as libswift: asked for every content by datagrams."
-        ),
+            "Programs that speak RFC 7574 and not this protocol, as libswift does: asked for every content."),
         Setting(
             "folder", .string, standard: .string("./peernode-data/content"),
             "Where contents go that are fetched without a place of their own."),

@@ -24,7 +24,8 @@ extension PPSP {
     /// | `remove` | `swarm`                                    | what was its row; the file stays           |
     /// | `peers`  | `all`                                      | a row for each peer of each content        |
     ///
-    /// `from` is `host:port`, `udp:address:port` of somebody who speaks RFC 7574 only, or the ID of a peer that this node knows. `hash` is `sha256`, `sha1` or `blake2b256`.
+    /// `from` is `host:port`, `udp:address:port` of somebody who speaks RFC 7574 only, or the ID of a peer that this
+    /// node knows. `hash` is `sha256`, `sha1` or `blake2b256`.
     mutating func carryOut(_ command: Command, _ id: CommandID, at now: Moment, into effects: inout Effects) {
         let arguments = command.arguments
         guard !life.isStopping else { return effects.reply(id, [], .refused("the node stops")) }

@@ -47,7 +47,8 @@ public final class UDP: Handle {
         if status != 0 { onError(UVError(status)) }
     }
 
-    /// Sends one datagram of these octets, one after the other, at the end of the turn at the latest; one that the system refuses is lost.
+    /// Sends one datagram of these octets, one part after the other, at the end of the turn at the latest; one that the
+    /// system refuses is lost.
     public func send(_ bytes: Bytes, _ more: Bytes = Bytes(), to address: SocketAddress) {
         guard !isClosed else { return }
         let batch = batch ?? makeBatch()

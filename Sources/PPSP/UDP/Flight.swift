@@ -10,7 +10,7 @@ struct Piece {
 
 /// Chunks that were sent and not acknowledged, in the order of sending.
 struct Flight {
-    /// A chunk counts as lost when so many that were sent after it have arrived (RFC 5681 section 3.2), and it had time.
+    /// A chunk counts as lost when so many that were sent later have arrived (RFC 5681 section 3.2), and it had time.
     private static let laterOnes = 3
     /// Round trips that it has had then: datagrams may overtake each other.
     private static let patience = 1.25

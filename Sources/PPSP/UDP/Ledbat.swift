@@ -14,6 +14,10 @@ struct Ledbat {
     private static let gain = 1.0
     /// Segments by which the window may be larger than what was under way (RFC 6817 section 2.4.2).
     private static let allowedIncrease = 1.0
+    /// The part of a window that a round trip with too long a queue costs at most. RFC 6817 takes segments, which those
+    /// who do not fill queues themselves (BBR) never feel; a part is what LEDBAT++ takes
+    /// (draft-irtf-iccrg-ledbat-plus-plus, section 4.2).
+    private static let mostDecrease = 0.5
     /// Segments of the first window, and of the smallest but after silence (RFC 6817 section 2.4.2).
     private static let leastSegments = 2.0
     /// The largest window: what a channel may hold in memory, as large as the request window is by default.
@@ -74,9 +78,13 @@ struct Ledbat {
             // As long as it was used.
             window = max(window, min(window + octets, flight + octets))
         } else {
-            let off = max(-1, (target - queueing) / target)
-            let grown = window + Self.gain * off * octets * segment / window
-            window = off > 0 ? max(window, min(grown, flight + Self.allowedIncrease * segment)) : grown
+            let off = (target - queueing) / target
+            if off > 0 {
+                let grown = window + Self.gain * off * octets * segment / window
+                window = max(window, min(grown, flight + Self.allowedIncrease * segment))
+            } else {
+                window -= min(Self.mostDecrease, -off) * min(octets, window)
+            }
         }
         window = min(max(window, Self.leastSegments * segment), Self.most)
     }

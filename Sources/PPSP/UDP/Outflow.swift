@@ -8,7 +8,7 @@ struct Outflow {
     /// Datagrams that go at once although they should be spread over a round trip: two turns of the clock, which
     /// counts in milliseconds.
     private static let burst = Duration.milliseconds(2)
-    /// How much faster than a window in a round trip chunks go (RFC 9002 section 7.7 has the reason), and in slow start.
+    /// How much faster than a window in a round trip chunks go (RFC 9002 section 7.7 says why), and in slow start.
     private static let (pace, quickPace) = (1.25, 2.0)
     /// Times that a chunk is sent; then it is for the other side to ask again.
     private static let mostTimes = 8

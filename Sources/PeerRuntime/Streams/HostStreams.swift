@@ -345,7 +345,11 @@ extension Host {
 
     func sendDatagrams(_ list: [DatagramParts], from listener: ListenerID, to address: SocketAddress) {
         guard !runtime.isBanned(address.ip), let socket = datagramSockets[listener] else { return }
-        count(sent: list.reduce(0) { $0 + $1.count })
-        for parts in list { socket.send(parts.head, parts.payload, to: address) }
+        for parts in list {
+            // What is beyond the limits is lost as on a narrow line, which whoever sends so much finds out by itself.
+            guard uploadAllowance > 0 else { return }
+            count(sent: parts.count)
+            socket.send(parts.head, parts.payload, to: address)
+        }
     }
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """How much of a narrow line datagrams of RFC 7574 with LEDBAT take: alone, and beside TCP (ppspp-rfc7574.md 7).
 
-    ppsp_bottleneck.py --program PEERNODE [--mbit 10] [--latency 100] [--seconds 20]
+    ppsp_bottleneck.py --program PEERNODE [--mbit 10] [--latency 100] [--seconds 20] [--control cubic]
 
-Two network namespaces with a line between them that a token bucket filter narrows. Needs root; without it nothing is
-done and the status is 77.
+Two network namespaces with a router between them, another namespace, whose token bucket filter narrows the line. (A
+filter on the sender's own machine would not do: there the system lets TCP queue a few packets only.) Needs root; without
+it nothing is done and the status is 77.
 """
 import argparse
 import contextlib
@@ -17,7 +18,8 @@ import tempfile
 import threading
 import time
 
-HOSTS = ("10.77.0.1", "10.77.0.2")
+HOSTS = ("10.77.0.1", "10.77.1.1")
+ROUTER = ("10.77.0.2", "10.77.1.2")
 PORT, TCP_PORT = 6778, 7000
 ALONE, BESIDE = 0.90, 0.20          # shares of the line: at least, at most
 SETTLED = 5                         # seconds until both flows are what they will be
@@ -29,20 +31,23 @@ def run(*words):
 
 
 class Line:
-    """Two namespaces and a line."""
+    """Two namespaces with a router between them."""
 
     def __init__(self, mbit, latency):
-        self.names = [f"peernode-{os.getpid()}-{end}" for end in "ab"]
-        first, second = (f"pn{os.getpid() % 100000}{end}" for end in "ab")
+        self.names = [f"peernode-{os.getpid()}-{end}" for end in "abr"]
         for name in self.names:
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
-        run("ip", "link", "add", first, "netns", self.names[0], "type", "veth", "peer", "name", second,
-            "netns", self.names[1])
-        for name, device, host in zip(self.names, (first, second), HOSTS):
-            run("ip", "-n", name, "address", "add", f"{host}/24", "dev", device)
-            run("ip", "-n", name, "link", "set", device, "up")
-        run("tc", "-n", self.names[0], "qdisc", "add", "dev", first, "root", "tbf", "rate", f"{mbit}mbit",
+        router = self.names[2]
+        for end in (0, 1):
+            run("ip", "link", "add", "own", "netns", self.names[end], "type", "veth", "peer", "name", f"to{end}",
+                "netns", router)
+            for name, device, host in ((self.names[end], "own", HOSTS[end]), (router, f"to{end}", ROUTER[end])):
+                run("ip", "-n", name, "address", "add", f"{host}/24", "dev", device)
+                run("ip", "-n", name, "link", "set", device, "up")
+            run("ip", "-n", self.names[end], "route", "add", "default", "via", ROUTER[end])
+        run("ip", "netns", "exec", router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        run("tc", "-n", router, "qdisc", "add", "dev", "to1", "root", "tbf", "rate", f"{mbit}mbit",
             "burst", "10kb", "latency", f"{latency}ms")
 
     def close(self):
@@ -98,8 +103,10 @@ while data := link.recv(1 << 16):
 SEND = """
 import socket, time
 time.sleep(0.5)
-link = socket.create_connection(("{host}", {port}))
-link.setsockopt(socket.IPPROTO_TCP, 13, b"{control}")
+link = socket.socket()
+if b"{control}":
+    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"{control}")
+link.connect(("{host}", {port}))
 end = time.monotonic() + {seconds}
 while time.monotonic() < end:
     link.send(bytes(1 << 14))
@@ -142,7 +149,7 @@ def main():
     parser.add_argument("--mbit", type=int, default=10)
     parser.add_argument("--latency", type=int, default=100)
     parser.add_argument("--seconds", type=int, default=20)
-    parser.add_argument("--control", default="cubic")
+    parser.add_argument("--control", default="", help="of TCP: cubic, reno, bbr; the system's")
     options = parser.parse_args()
     if os.geteuid() or subprocess.run(["unshare", "-n", "true"], check=False).returncode:
         print("network namespaces need root")

@@ -204,6 +204,21 @@ extension Scenario {
             ]),
 
         Scenario(
+            "datagrams of two parts arrive whole and in order, small ones and large ones",
+            listen(.a, 1, .datagram) + listen(.b, 2, .datagram) + [
+                give(
+                    .a,
+                    .sendDatagrams(
+                        [
+                            DatagramParts(text("head "), text("payload")), DatagramParts(text("head")),
+                            DatagramParts(text("x"), zeros(20_000)),
+                        ], from: listener(1), to: port(2))),
+                hear(.b, .datagram(text("head payload"), on: listener(2), from: port(1))),
+                hear(.b, .datagram(text("head"), on: listener(2), from: port(1))),
+                hear(.b, .datagram(Bytes(text("x").array + zeros(20_000)), on: listener(2), from: port(1))),
+            ]),
+
+        Scenario(
             "a datagram may be empty, and may be as large as UDP allows",
             listen(.a, 1, .datagram) + listen(.b, 2, .datagram) + [
                 give(.a, .sendDatagram(Bytes(), from: listener(1), to: port(2))),
