@@ -145,14 +145,14 @@ extension PPSP {
             let told = answer.field("Retry-After").flatMap { Int($0) } ?? Self.retryAfter.lowerBound
             let seconds = min(max(told, Self.retryAfter.lowerBound), Self.retryAfter.upperBound)
             rest(tie, until: now.instant + .seconds(seconds))
-        case .failure(.connection), .failure(.short):
+        case .failure(let failure) where failure.mayPass:
             let failures = (partners[tie]?.take?.web?.failures ?? 0) + 1
             partners[tie]?.take?.web?.failures = failures
-            guard failures < Self.mostFailures else { return leaveWeb(tie, "\(result)", into: &effects) }
+            guard failures < Self.mostFailures else { return leaveWeb(tie, failure.word, into: &effects) }
             rest(tie, until: now.instant + Self.pause)
         case .success(let answer) where answer.status != 206: leaveWeb(tie, "\(answer.status)", into: &effects)
         case .success: leaveWeb(tie, "unproved", into: &effects)
-        case .failure(let failure): leaveWeb(tie, "\(failure)", into: &effects)
+        case .failure(let failure): leaveWeb(tie, failure.word, into: &effects)
         }
     }
 
@@ -224,5 +224,29 @@ extension PPSP {
             level = above
         }
         return told
+    }
+}
+
+extension HTTPFailure {
+    /// Whether the same may succeed in a moment.
+    fileprivate var mayPass: Bool {
+        switch self {
+        case .connection, .short: true
+        default: false
+        }
+    }
+
+    /// For the log.
+    fileprivate var word: String {
+        switch self {
+        case .connection(let reason): reason.rawValue
+        case .stalled: "stalled"
+        case .short: "short"
+        case .tooLarge: "too_large"
+        case .malformed: "malformed"
+        case .file(let error): "\(error)"
+        case .cancelled: "cancelled"
+        case .missing: "no_library"
+        }
     }
 }
