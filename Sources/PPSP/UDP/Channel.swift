@@ -39,9 +39,6 @@ struct Channel {
     var toldPeersAt: Instant?
 
     var tie: Tie { Tie(connection: connection, swarm: swarm) }
-
-    /// Octets of a datagram with a whole chunk, about.
-    static func segment(_ rules: ChunkRules) -> Int { Int(rules.chunkSize ?? 1024) + 64 }
 }
 
 /// All channels, and those that are not yet any.

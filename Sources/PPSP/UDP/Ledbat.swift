@@ -10,6 +10,9 @@ struct Ledbat {
     /// The queue that is aimed at: RFC 6817 allows 100 ms at most; 25 ms is what libswift has, and lets others be
     /// noticed where queues are short.
     static let target = Duration.milliseconds(25)
+    /// The same within a machine, where data wait for programs to get their turn and not for others: the most that RFC
+    /// 6817 allows.
+    static let localTarget = Duration.milliseconds(100)
     /// Growth for an empty queue, in segments for each window: 1 at most (RFC 6817 section 2.4.2).
     private static let gain = 1.0
     /// Segments by which the window may be larger than what was under way (RFC 6817 section 2.4.2).
@@ -32,6 +35,8 @@ struct Ledbat {
 
     /// Octets of a datagram with a whole chunk.
     let segment: Double
+    /// The queue that is aimed at, in microseconds.
+    private let target: Double
     /// Octets that may be under way.
     private(set) var window: Double
     /// The window doubles in each round trip until the first queue or loss (RFC 7574 digest, section 7).
@@ -42,8 +47,9 @@ struct Ledbat {
     private var current: [Double] = []
     private var lastLoss: Instant?
 
-    init(segment: Int) {
+    init(segment: Int, target: Duration = Self.target) {
         self.segment = Double(max(1, segment))
+        self.target = Double(target.nanoseconds) / 1000
         window = Self.leastSegments * self.segment
     }
 
@@ -71,7 +77,6 @@ struct Ledbat {
     /// So many octets have arrived, of `flight` that were under way.
     mutating func acknowledge(_ octets: Int, of flight: Int) {
         let (octets, flight) = (Double(octets), Double(flight))
-        let target = Double(Self.target.nanoseconds) / 1000
         let queueing = queueing ?? 0
         if isSlowStart, queueing > target * Self.slowStartShare { isSlowStart = false }
         if isSlowStart {

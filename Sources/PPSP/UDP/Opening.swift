@@ -35,7 +35,7 @@ extension PPSP {
         let channel = Channel(
             number: channels.free(using: &random), connection: effects.nextConnectionID(), swarm: number,
             remote: remote, isOurs: true, signalling: signalling, theirs: nil, rules: rules,
-            out: Outflow(segment: Channel.segment(rules)), heardAt: now.instant, saidAt: now.instant)
+            out: Outflow(rules, to: remote), heardAt: now.instant, saidAt: now.instant)
         enter(channel, peerID: signalling.flatMap { links[$0.connection]?.peerID }, at: now)
         tryHandshake(channel.number, at: now, into: &effects)
     }
@@ -163,7 +163,7 @@ extension PPSP {
         let channel = Channel(
             number: number, connection: effects.nextConnectionID(), swarm: waiting.swarm, remote: remote, isOurs: false,
             signalling: nil, theirs: waiting.theirs, rules: waiting.rules,
-            out: Outflow(segment: Channel.segment(waiting.rules)), heardAt: now.instant, saidAt: now.instant)
+            out: Outflow(waiting.rules, to: remote), heardAt: now.instant, saidAt: now.instant)
         enter(channel, peerID: nil, at: now)
         joinByChannel(channel, at: now, into: &effects)
         if case .datagram(let datagram) = DatagramReading(waiting.first, .opening) {
@@ -189,7 +189,7 @@ extension PPSP {
             rules.addressing == channel.rules.addressing, adopt(metadata, channel.swarm)
         else { return false }
         channels[number]?.rules = rules
-        channels[number]?.out = Outflow(segment: Channel.segment(rules))
+        channels[number]?.out = Outflow(rules, to: channel.remote)
         channels[number]?.triesAgainAt = nil
         // It waits for the proof that we get its datagrams.
         channels[number]?.mustSpeak = true

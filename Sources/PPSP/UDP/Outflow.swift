@@ -10,6 +10,8 @@ struct Outflow {
     private static let burst = Duration.milliseconds(2)
     /// How much faster than a window in a round trip chunks go (RFC 9002 section 7.7 says why), and in slow start.
     private static let (pace, quickPace) = (1.25, 2.0)
+    /// Octets of a datagram beside its chunk: channel, head of DATA, and an uncle.
+    private static let headBytes = 64
     /// Times that a chunk is sent; then it is for the other side to ask again.
     private static let mostTimes = 8
     /// Ranges that are remembered; what is asked for beyond them is asked for again.
@@ -39,8 +41,11 @@ struct Outflow {
     /// Silences without an acknowledgement between them.
     private(set) var silences = 0
 
-    init(segment: Int) {
-        ledbat = Ledbat(segment: segment)
+    /// What goes to `remote` by these rules.
+    init(_ rules: ChunkRules, to remote: SocketAddress) {
+        ledbat = Ledbat(
+            segment: Int(rules.chunkSize ?? PPSP.usualChunkSize) + Self.headBytes,
+            target: remote.ip.isLoopback ? Ledbat.localTarget : Ledbat.target)
     }
 
     /// Whether nothing is to be sent and nothing to be waited for.
