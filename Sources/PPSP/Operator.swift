@@ -98,6 +98,14 @@ extension PPSP {
         return (slash == path.startIndex ? "/" : String(path[..<slash]), name)
     }
 
+    /// Digits of a swarm's name that name its file when nobody has given it a name.
+    private static let nameDigits = 40
+
+    /// Where a content goes for which no place is named: the folder of the configuration, which may be relative.
+    func standardPlace(of swarm: SwarmID) -> (place: String, name: RelativePath)? {
+        RelativePath(String(swarm.description.prefix(Self.nameDigits))).map { (configuration.folder, $0) }
+    }
+
     private mutating func fetch(
         _ arguments: Record, _ id: CommandID, at now: Moment, into effects: inout Effects
     ) {
@@ -119,10 +127,9 @@ extension PPSP {
         if let known = numbers[swarmID] {
             number = known
         } else {
-            let path =
-                arguments.string("into") ?? "\(configuration.folder)/\(swarmID.description.prefix(Self.nameDigits))"
-            guard let (place, name) = Self.split(path) else {
-                return effects.reply(id, [], .refused("\(path) is no absolute path of a file"))
+            let into = arguments.string("into")
+            guard let (place, name) = into.map({ Self.split($0) }) ?? standardPlace(of: swarmID) else {
+                return effects.reply(id, [], .refused("\(into ?? "") is no absolute path of a file"))
             }
             number = add(swarmID, at: place, name, into: &effects)
             begin(number, at: now, into: &effects)

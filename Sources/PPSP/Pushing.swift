@@ -45,12 +45,9 @@ extension PPSP {
         _ message: Message, on connection: ConnectionID, at now: Moment, into effects: inout Effects
     ) {
         guard configuration.acceptPush, configuration.acceptNewContent, let swarmID = message.swarmID,
-            let name = RelativePath(swarmID.description.prefix(Self.nameDigits).description)
+            let (place, name) = standardPlace(of: swarmID)
         else { return }
-        _ = add(swarmID, at: configuration.folder, name, into: &effects)
+        _ = add(swarmID, at: place, name, into: &effects)
         if let number = numbers[swarmID] { begin(number, at: now, into: &effects) }
     }
-
-    /// Digits of a swarm's name that name its file when nobody has given it a name.
-    static let nameDigits = 40
 }

@@ -56,7 +56,7 @@ import Testing
     @Test(arguments: [
         "self-udp", "udp-pull-libswift", "udp-pull-strict", "udp-serve-libswift", "udp-serve-strict", "udp-weather",
         "udp-captured", "udp-rejects", "udp-forged", "udp-handshake-flood", "udp-third-lost", "udp-close",
-        "udp-fallback", "udp-liars", "udp-private-hash", "big-udp",
+        "udp-fallback", "udp-liars", "udp-private-hash", "big-udp", "negotiation",
     ])
     func `chunks travel in datagrams of RFC 7574, also with the habits of libswift`(_ name: String) async throws {
         try await Python.contentCase(name)
@@ -66,6 +66,7 @@ import Testing
     func `nodes give each other what they have`(_ name: String) async throws {
         try await Python.contentCase(name)
     }
+
     @Test(
         .enabled(if: ProcessInfo.processInfo.environment["PEERNODE_LONG_TESTS"] != nil),
         arguments: ["big-pull", "big-push", "big-http", "big-closed"])
