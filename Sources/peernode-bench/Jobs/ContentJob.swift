@@ -4,13 +4,14 @@ internal import PeerCore
 /// `content`: PPSP beside libtorrent and aria2 where these are installed, and beside sendfile and SHA-256 in C.
 let contentJob = Job(
     name: "content",
-    summary: "verified content for 1, 4, 8 at once, beside libtorrent, aria2 and C; some: CONTENT_PARTS=1,4,8,first"
+    summary: "verified content for 1, 4, 8 at once, beside libtorrent, aria2, C; some: CONTENT_PARTS=1,4,8,udp,first"
 ) { bench in
     let named = ProcessInfo.processInfo.environment["CONTENT_PARTS"]?.split(separator: ",").map(String.init)
-    for part in named ?? ["1", "4", "8", "first"] {
+    for part in named ?? ["1", "4", "8", "udp", "first"] {
         do {
             switch (part, Int(part)) {
             case ("first", _): try firstOctet(bench)
+            case ("udp", _): try datagrams(bench)
             case (_, .some(let fetchers)) where (1...mostFetchers).contains(fetchers):
                 try swarms(of: fetchers, bench)
             default: throw BenchFailure("there is no such part")
@@ -34,6 +35,11 @@ enum ContentWay: String, CaseIterable {
     case libtorrentTuned = "libtorrent-tuned"
     case libtorrent2 = "libtorrent-v2"
     case aria2
+    case datagrams = "peernode-udp"
+    case utp = "libtorrent-utp"
+
+    /// Those over TCP.
+    static let streams: [ContentWay] = [.node, .limit, .libtorrent, .libtorrentTuned, .libtorrent2, .aria2]
 
     fileprivate func spread(_ place: ContentPlace, to fetchers: Int, _ bench: Bench) throws -> Spreading {
         switch self {
@@ -43,12 +49,14 @@ enum ContentWay: String, CaseIterable {
         case .libtorrentTuned: try Torrents.libtorrent(place, to: fetchers, "v1", "tuned", bench)
         case .libtorrent2: try Torrents.libtorrent(place, to: fetchers, "v2", "tuned", bench)
         case .aria2: try Torrents.aria2(place, to: fetchers, bench)
+        case .datagrams: try ContentNodes.spread(place, to: fetchers, byDatagrams: true, bench)
+        case .utp: try Torrents.libtorrent(place, to: fetchers, "v1", "utp", bench)
         }
     }
 
     fileprivate var isThere: Bool {
         switch self {
-        case .node, .limit: true
+        case .node, .limit, .datagrams: true
         case .aria2: Torrents.python != nil && PubSubSystem.path(of: "aria2c") != nil
         default: Torrents.python != nil
         }
@@ -70,9 +78,35 @@ struct Spreading {
 
 private func swarms(of fetchers: Int, _ bench: Bench) throws {
     let job = "content.\(fetchers)"
-    let place = try ContentPlace(bench, mebibytes: bench.size(contentMebibytes, quick: 16))
+    let results = try measure(job, ContentWay.streams, fetchers, mebibytes: contentMebibytes, bench)
+    compare(job, fetchers, results, bench)
+}
+
+/// RFC 7574 beside uTP: both give way to others.
+private func datagrams(_ bench: Bench) throws {
+    let job = "content.udp"
+    let results = try measure(job, [.datagrams, .utp], 1, mebibytes: datagramMebibytes, bench)
+    let own = (results[.datagrams] ?? [:]).sorted { $0.key < $1.key }
+    var figure = Figure(job, "per_s", limit: ContentWay.utp.rawValue, .atLeast(leastOverUTP))
+    for (round, node) in own {
+        guard let bound = results[.utp]?[round] else { continue }
+        figure.add(node: 1 / node.seconds, limit: 1 / bound.seconds)
+    }
+    if figure.ratio.count > 0 { bench.report.add(figure) }
+}
+
+/// uTP takes seconds for it.
+private let datagramMebibytes = 64
+/// How much faster than uTP datagrams must be (performance text, section 5).
+private let leastOverUTP = 3.0
+
+/// All ways in turn, round by round.
+private func measure(
+    _ job: String, _ some: [ContentWay], _ fetchers: Int, mebibytes: Int, _ bench: Bench
+) throws -> [ContentWay: [Int: Spreading]] {
+    let place = try ContentPlace(bench, mebibytes: bench.size(mebibytes, quick: 16))
     defer { place.remove() }
-    var ways = ContentWay.allCases.filter { way in
+    var ways = some.filter { way in
         if !way.isThere { bench.report.say("absent \(way.rawValue): not installed") }
         return way.isThere
     }
@@ -89,8 +123,8 @@ private func swarms(of fetchers: Int, _ bench: Bench) throws {
         }
     }
     let gigabytes = Double(place.octets) * Double(fetchers) / 1e9
-    for way in ContentWay.allCases { say(job, way, Array((results[way] ?? [:]).values), gigabytes, bench) }
-    compare(job, fetchers, results, bench)
+    for way in some { say(job, way, Array((results[way] ?? [:]).values), gigabytes, bench) }
+    return results
 }
 
 private func say(_ job: String, _ way: ContentWay, _ rounds: [Spreading], _ gigabytes: Double, _ bench: Bench) {

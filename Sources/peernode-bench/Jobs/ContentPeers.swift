@@ -57,26 +57,34 @@ enum ContentNodes {
     private static let address: UInt32 = 0x7f2c_0001
     private static let port: UInt16 = 6778
 
-    private static func start(_ bench: Bench, _ number: Int) throws -> NodeProcess {
+    /// Octets of a chunk that goes in datagrams: as large as libswift was measured with.
+    private static let datagramChunk: Int64 = 8192
+
+    private static func start(_ bench: Bench, _ number: Int, byDatagrams: Bool = false) throws -> NodeProcess {
         let own = try bench.folder(number == 0 ? "source" : "fetcher")
-        let section: Record = [
-            "listen": .string(FilesPlace.text(address + UInt32(number), port)),
-            "folder": .string(own.appendingPathComponent("files").path),
+        let place = FilesPlace.text(address + UInt32(number), port)
+        var section: Record = [
+            "listen": .string(place), "folder": .string(own.appendingPathComponent("files").path),
         ]
+        if byDatagrams { section["udpAddress"] = .string(place) }
         let node = try NodeProcess(
             bench, "node",
             [
                 "log": .record(["heartbeatSeconds": 3600]),
                 "limits": .record(["acceptsPerSecond": 0, "dialsPerSecond": 0]), "content": .record(section),
             ], folder: own)
-        try node.waitUntilListening("content")
+        try node.waitUntilListening("content", byDatagrams ? 2 : 1)
         return node
     }
 
     /// Starts the source; gives the ID of the content.
-    private static func source(_ place: ContentPlace, _ bench: Bench) throws -> (node: NodeProcess, swarm: String) {
-        let node = try start(bench, 0)
-        let answer = try node.ask("content.add", ["path": .string(place.file.path)])
+    private static func source(
+        _ place: ContentPlace, byDatagrams: Bool = false, _ bench: Bench
+    ) throws -> (node: NodeProcess, swarm: String) {
+        let node = try start(bench, 0, byDatagrams: byDatagrams)
+        var arguments: Record = ["path": .string(place.file.path)]
+        if byDatagrams { arguments["chunkBytes"] = .int(datagramChunk) }
+        let answer = try node.ask("content.add", arguments)
         let rest = answer.line.components(separatedBy: "\"swarm\":\"").dropFirst().first ?? ""
         let swarm = String(rest.prefix { $0 != "\"" })
         guard !swarm.isEmpty else { throw BenchFailure("the content is not added: \(answer.line)") }
@@ -89,12 +97,14 @@ enum ContentNodes {
             "content.fetch", ["swarm": .string(swarm), "from": .list([.string(source)]), "wait": false])
     }
 
-    static func spread(_ place: ContentPlace, to fetchers: Int, _ bench: Bench) throws -> Spreading {
-        let (source, swarm) = try source(place, bench)
+    static func spread(
+        _ place: ContentPlace, to fetchers: Int, byDatagrams: Bool = false, _ bench: Bench
+    ) throws -> Spreading {
+        let (source, swarm) = try source(place, byDatagrams: byDatagrams, bench)
         defer { source.remove() }
         var nodes: [NodeProcess] = []
         defer { for node in nodes { node.remove() } }
-        for number in 1...fetchers { nodes.append(try start(bench, number)) }
+        for number in 1...fetchers { nodes.append(try start(bench, number, byDatagrams: byDatagrams)) }
         Child.settle()
         let all = [source] + nodes
         let (before, clock) = (all.reduce(0) { $0 + $1.child.processorTime }, ContinuousClock())
