@@ -69,16 +69,17 @@ extension BePeer {
             HTTPField("Content-Type", "application/octet-stream"), HTTPField("X-Content-Type-Options", "nosniff"),
         ]
         if configuration.extensions { fields.append(HTTPField("BePeer-Hash", "sha-256=\(record.hash.hex)")) }
-        if Conditions.isKnown(request.field("If-None-Match"), tag: tag) {
+        if request.knows(tag) {
             return answer(exchange, 304, fields, into: &effects)
         }
         let (file, mark) = (folders[folder].file(record.path), record.mark)
-        let isPartAllowed = Conditions.allowsPart(request.field("If-Range"), tag: tag, modified: modified)
-        switch isPartAllowed ? Conditions.part(request.field("Range"), size: record.size) : .whole {
+        // Of the content whose strong tag, or exact time, the client has (RFC 9110 section 13.1.5).
+        let isPartAllowed = request.field("If-Range").map { $0 == tag || $0 == modified } ?? true
+        switch isPartAllowed ? HTTPRange(request.field("Range"), size: record.size) : .whole {
         case .whole:
             let body = HTTPResponse.Body.file(file, offset: 0, count: record.size, expected: mark)
             effects.append(.respond(exchange, HTTPResponse(200, fields: fields, body)))
-        case .range(let range):
+        case .octets(let range):
             fields.append(
                 HTTPField("Content-Range", "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(record.size)"))
             let count = range.upperBound - range.lowerBound
@@ -93,13 +94,5 @@ extension BePeer {
         _ exchange: ExchangeID, _ status: Int, _ fields: [HTTPField] = [], into effects: inout Effects
     ) {
         effects.append(.respond(exchange, HTTPResponse(status, fields: fields)))
-    }
-}
-
-extension HTTPRequest {
-    /// The value of the first field of that name, whatever the case of its letters.
-    func field(_ name: String) -> String? {
-        let wanted = name.lowercased()
-        return fields.first { $0.name.lowercased() == wanted }?.value
     }
 }

@@ -118,13 +118,13 @@ extension BePeer {
         _ id: UInt64, _ answer: HTTPAnswer, at now: Moment, into effects: inout Effects
     ) {
         guard let want = wants[id], want.have > 0,
-            let range = Conditions.contentRange(answer.field("Content-Range")), range.first == want.have,
-            range.size == want.size || want.size == Self.mostOctets,
+            let (octets, size) = HTTPRange.content(answer.field("Content-Range")), octets.lowerBound == want.have,
+            let size, size == want.size || want.size == Self.mostOctets,
             want.remote.hash != nil || (answer.field("ETag") ?? answer.field("Last-Modified") ?? want.tag) == want.tag
         else {
             return beginAgain(id, "206", at: now, into: &effects)
         }
-        guard want.have + answer.octets == range.size else { return tryAgain(id, "short", at: now, into: &effects) }
+        guard want.have + answer.octets == size else { return tryAgain(id, "short", at: now, into: &effects) }
         octetsCame(id, answer, at: now, into: &effects)
     }
 
@@ -133,7 +133,7 @@ extension BePeer {
         _ id: UInt64, _ answer: HTTPAnswer, at now: Moment, into effects: inout Effects
     ) {
         guard let want = wants[id] else { return }
-        guard want.remote.hash == nil, Conditions.wholeSize(answer.field("Content-Range")) == want.have else {
+        guard want.remote.hash == nil, HTTPRange.wholeSize(answer.field("Content-Range")) == want.have else {
             return beginAgain(id, "416", at: now, into: &effects)
         }
         wants[id]?.size = want.have

@@ -199,9 +199,18 @@ public struct HTTPAnswer: Hashable, Sendable {
     }
 
     /// The value of the first field of that name, whatever the case of its letters.
-    public func field(_ name: String) -> String? {
+    public func field(_ name: String) -> String? { fields.value(of: name) }
+}
+
+extension HTTPRequest {
+    /// The value of the first field of that name, whatever the case of its letters.
+    public func field(_ name: String) -> String? { fields.value(of: name) }
+}
+
+extension [HTTPField] {
+    fileprivate func value(of name: String) -> String? {
         let wanted = name.lowercased()
-        return fields.first { $0.isNamed(wanted) }?.value
+        return first { $0.isNamed(wanted) }?.value
     }
 }
 

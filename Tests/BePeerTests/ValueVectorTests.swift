@@ -50,14 +50,14 @@ struct ValueVectorTests {
         for vector in try vectors("range") {
             let size = UInt64(try vector.value("input").number("size"))
             let expected = try vector.value("expect")
-            switch Conditions.part(try vector.value("input").text("range"), size: size) {
+            switch HTTPRange(try vector.value("input").text("range"), size: size) {
             case .whole:
                 #expect(try expected.number("status") == 200 && expected.number("content_length") == Int(size))
-            case .range(let range):
+            case .octets(let range):
                 let text = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(size)"
                 #expect(try expected.number("status") == 206 && expected.text("content_range") == text, "\(vector)")
                 #expect(try expected.number("content_length") == range.count, "\(vector)")
-                #expect(Conditions.contentRange(text)?.first == range.lowerBound)
+                #expect(HTTPRange.content(text)?.octets == range)
             case .unsatisfiable:
                 #expect(try expected.number("status") == 416, "\(vector)")
                 #expect(try expected.text("content_range") == "bytes */\(size)", "\(vector)")

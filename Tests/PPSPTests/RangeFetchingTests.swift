@@ -32,7 +32,7 @@ struct RangeFetchingTests {
     ) throws -> [Effect] {
         let (id, fetch) = stage.fetches.remove(at: index)
         let field = fetch.fields.first { $0.name == "Range" }?.value
-        guard case .octets(let range) = RangeField(field, size: UInt64(source.octets.count)) else {
+        guard case .octets(let range) = HTTPRange(field, size: UInt64(source.octets.count)) else {
             throw Stage.Silence()
         }
         let size = UInt64(source.chunkBytes)

@@ -127,7 +127,7 @@ extension PPSP {
     /// What proves the octets of an answer; nil when they are not those of the range, or nothing proves them.
     private func proof(_ answer: HTTPAnswer, _ range: ChunkRange, _ number: Int) -> MerkleField? {
         guard let swarm = swarms[number], answer.status == 206, swarm.phase == .fetching,
-            let (octets, size) = RangeField.content(answer.field("Content-Range")),
+            let (octets, size) = HTTPRange.content(answer.field("Content-Range")),
             octets.lowerBound == range.first * swarm.chunkSize,
             octets.upperBound - octets.lowerBound == UInt64(answer.body.count),
             octets.upperBound == (range.last + 1) * swarm.chunkSize || octets.upperBound == size ?? swarm.length,

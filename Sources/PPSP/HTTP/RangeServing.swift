@@ -28,14 +28,15 @@ extension PPSP {
         guard let number = numbers[swarmID], let swarm = swarms[number], swarm.isServed, let count = swarm.chunkCount
         else { return refuse(exchange, 404, into: &effects) }
         let tag = "\"\(swarm.id)\""
-        if request.names(tag) {
+        if request.knows(tag) {
             return refuse(exchange, 304, [HTTPField("ETag", tag)], into: &effects)
         }
         let size = swarm.length
         let field = request.field("If-Range").map { $0 == tag } ?? true ? request.field("Range") : nil
         let octets: Range<UInt64>
-        switch (RangeField(field, size: size), size) {
-        case (.octets(let range), _): octets = range
+        let range = HTTPRange(field, size: size)
+        switch (range, size) {
+        case (.octets(let some), _): octets = some
         case (.whole, let size?): octets = 0..<size
         case (.unsatisfiable, let size?):
             return refuse(exchange, 416, [HTTPField("Content-Range", "bytes */\(size)")], into: &effects)
@@ -48,8 +49,7 @@ extension PPSP {
         guard request.method == .head || takesWebSlot(exchange, source.ip) else {
             return refuse(exchange, 503, [HTTPField("Retry-After", Self.retryAfter)], into: &effects)
         }
-        let isPart = RangeField(field, size: size) != .whole
-        give(octets, of: swarm, tag, isPart: isPart, exchange, into: &effects)
+        give(octets, of: swarm, tag, isPart: range != .whole, exchange, into: &effects)
     }
 
     private mutating func give(
@@ -132,24 +132,5 @@ extension PPSP {
         guard let address = configuration.httpAddress, let port = life.webPort else { return nil }
         let ip = address.ip.isUnspecified ? links[connection]?.local?.ip : address.ip
         return ip.map { SocketAddress($0, port) }
-    }
-}
-
-extension HTTPRequest {
-    /// The value of the first field of that name, whatever the case of its letters.
-    func field(_ name: String) -> String? {
-        let wanted = name.lowercased()
-        return fields.first { $0.isNamed(wanted) }?.value
-    }
-
-    /// Whether `If-None-Match` names what the client has already (RFC 9110 section 13.1.2).
-    fileprivate func names(_ tag: String) -> Bool {
-        guard let field = field("If-None-Match") else { return false }
-        return field.split(separator: ",").contains { part in
-            var name = part.drop { $0 == " " }
-            while name.last == " " { name.removeLast() }
-            if name.hasPrefix("W/") { name = name.dropFirst(2) }
-            return name == "*" || name == tag
-        }
     }
 }

@@ -30,18 +30,7 @@ let contentCommand = Subcommand(
         Where a swarm is named that is here, the first digits of its ID are enough.
         """
 ) { options in
-    let (verb, words) = (options.arguments.first ?? "", Array(options.arguments.dropFirst()))
-    guard let action = actions[verb] else {
-        throw Failure(.usage, "content: \(verb.isEmpty ? "what? Try: " : "no \(verb). Try: ")peernode content --help")
-    }
-    guard action.words.contains(words.count) else { throw Failure(.usage, "content \(verb): \(action.expected)") }
-    return try action.run(words, options)
-}
-
-private struct Action: Sendable {
-    let words: ClosedRange<Int>
-    let expected: String
-    let run: @Sendable ([String], Options) throws -> ExitCode
+    try actions.run("content", options)
 }
 
 private let actions: [String: Action] = [
@@ -150,8 +139,4 @@ extension Progress {
         guard let done = row.int("bytes").flatMap({ UInt64(exactly: $0) }) else { return }
         update(done, of: row.int("ofBytes").flatMap { UInt64(exactly: $0) }, at: now)
     }
-}
-
-private func absolutePath(_ path: String) -> String {
-    path.hasPrefix("/") ? path : currentFolder() + "/" + path
 }

@@ -27,21 +27,7 @@ let replicateCommand = Subcommand(
         FOLDER may be left out where there is only one.
         """
 ) { options in
-    let (verb, words) = (options.arguments.first ?? "", Array(options.arguments.dropFirst()))
-    guard let action = actions[verb] else {
-        throw Failure(
-            .usage, "replicate: \(verb.isEmpty ? "what? Try: " : "no \(verb). Try: ")peernode replicate --help")
-    }
-    guard action.words.contains(words.count) else {
-        throw Failure(.usage, "replicate \(verb): \(action.expected)")
-    }
-    return try action.run(words, options)
-}
-
-private struct Action: Sendable {
-    let words: ClosedRange<Int>
-    let expected: String
-    let run: @Sendable ([String], Options) throws -> ExitCode
+    try actions.run("replicate", options)
 }
 
 private let actions: [String: Action] = [
@@ -116,8 +102,4 @@ private func join(_ words: [String], _ options: Options) throws -> ExitCode {
     }
     if !options.has("json"), !options.has("quiet"), let last { write(JoinResult.text(last)) }
     return .done
-}
-
-private func absolutePath(_ path: String) -> String {
-    path.hasPrefix("/") ? path : currentFolder() + "/" + path
 }

@@ -1,5 +1,5 @@
 /// Which octets a client asks for: the field `Range` (RFC 9110 section 14.2).
-enum RangeField: Hashable {
+public enum HTTPRange: Hashable, Sendable {
     /// All of them; also when the field is none, has several ranges, or makes no sense.
     case whole
     /// These.
@@ -9,7 +9,7 @@ enum RangeField: Hashable {
 
     /// What the field means for a content of `size` octets; nil: nobody knows how many it has, and only a range with
     /// both ends means something.
-    init(_ field: String?, size: UInt64?) {
+    public init(_ field: String?, size: UInt64?) {
         let unit = "bytes="
         self = .whole
         guard let field, field.utf8.starts(with: unit.utf8) else { return }
@@ -37,7 +37,7 @@ enum RangeField: Hashable {
     }
 
     /// The first octet that a `Content-Range` names, and the one behind its last: `bytes 400-999/1000` or `/*`.
-    static func content(_ field: String?) -> (octets: Range<UInt64>, size: UInt64?)? {
+    public static func content(_ field: String?) -> (octets: Range<UInt64>, size: UInt64?)? {
         let unit = "bytes "
         guard let field, field.utf8.starts(with: unit.utf8) else { return nil }
         let parts = field.utf8.dropFirst(unit.utf8.count).split(separator: UInt8(ascii: "/"))
@@ -48,5 +48,25 @@ enum RangeField: Hashable {
         let size = number(parts[1])
         guard size.map({ last < $0 }) ?? parts[1].elementsEqual("*".utf8) else { return nil }
         return (first..<last + 1, size)
+    }
+
+    /// The size that a `Content-Range` tells when nothing of a range is there: `bytes */1000`.
+    public static func wholeSize(_ field: String?) -> UInt64? {
+        let unit = "bytes */"
+        guard let field, field.utf8.starts(with: unit.utf8) else { return nil }
+        return number(field.utf8.dropFirst(unit.utf8.count))
+    }
+}
+
+extension HTTPRequest {
+    /// Whether `If-None-Match` names what the client has already, by weak comparison (RFC 9110 section 13.1.2).
+    public func knows(_ tag: String) -> Bool {
+        guard let field = field("If-None-Match") else { return false }
+        return field.split(separator: ",").contains { part in
+            var name = part.drop { $0 == " " }
+            while name.last == " " { name.removeLast() }
+            if name.hasPrefix("W/") { name = name.dropFirst(2) }
+            return name == "*" || name == tag
+        }
     }
 }

@@ -4,35 +4,8 @@ import Testing
 
 @testable import PPSP
 
-/// Header fields of ranges (RFC 9110 section 14, PPSP section 9.7).
-struct RangeFieldTests {
-    @Test func `a range means octets, all, or nothing that is there`() {
-        let expected: [(String?, RangeField)] = [
-            (nil, .whole), ("bytes=0-499", .octets(0..<500)), ("bytes=900-2000", .octets(900..<1000)),
-            ("bytes=900-", .octets(900..<1000)), ("bytes=-100", .octets(900..<1000)), ("bytes=-0", .unsatisfiable),
-            ("bytes=-99999999999999999999", .octets(0..<1000)), ("bytes=1000-", .unsatisfiable),
-            ("bytes=1000-1001", .unsatisfiable), ("bytes=5-4", .whole), ("bytes=0-1,4-5", .whole), ("bytes=", .whole),
-            ("bytes=-", .whole), ("bytes=a-b", .whole), ("lines=0-1", .whole),
-            ("bytes=0-99999999999999999999", .octets(0..<1000)),
-        ]
-        for (field, meaning) in expected { #expect(RangeField(field, size: 1000) == meaning, "\(field ?? "none")") }
-        #expect(RangeField("bytes=0-499", size: nil) == .octets(0..<500))
-        #expect(RangeField("bytes=-5", size: nil) == .whole && RangeField("bytes=5-", size: nil) == .whole)
-    }
-
-    @Test func `a content range tells octets, and the size of all when that is known`() {
-        let good = RangeField.content("bytes 400-999/1000")
-        #expect(good?.octets == 400..<1000 && good?.size == 1000)
-        let open = RangeField.content("bytes 0-99/*")
-        #expect(open?.octets == 0..<100 && open?.size == nil)
-        for text in [
-            nil, "", "bytes 5-4/10", "bytes 0-10/10", "bytes */10", "bytes 0-9", "bytes -9/10", "0-9/10",
-            "bytes 0-18446744073709551615/*", "bytes 0-99999999999999999999/*",
-        ] {
-            #expect(RangeField.content(text) == nil, "\(text ?? "none")")
-        }
-    }
-
+/// The header field that proves a range (PPSP section 9.7).
+struct MerkleFieldTests {
     private func tree(_ count: Int) -> HashTree {
         HashTree(leaves: (0..<count).map { digest(Bytes([UInt8($0 % 251), UInt8($0 / 251)]), .sha256) }, .sha256)
     }
