@@ -37,8 +37,9 @@ extension DDRP {
         UInt16(clamping: max(16, configuration.targetOutbound * 2))
     }
 
-    /// Dials under way that will count for the target.
-    var fillsUnderWay: Int { initiators.values.count { $0.purpose == .fill } }
+    /// Dials under way that will count for the target. Whoever did not answer the first Hello probably never will: while
+    /// it is asked in the other dialect its place goes to another.
+    var fillsUnderWay: Int { initiators.values.count { $0.purpose == .fill && !$0.isSecondTry } }
 
     /// Dials the best addresses of the book until enough are under way, then those that are to be probed.
     mutating func dialCandidates(at now: Moment, into effects: inout Effects) {
