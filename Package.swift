@@ -52,14 +52,15 @@ let package = Package(
         library("CCrypto", "libcrypto", apt: "libssl-dev"),
         library("CMicrohttpd", "libmicrohttpd", apt: "libmicrohttpd-dev"),
         library("CEdit", "libedit", apt: "libedit-dev"),
-        // Loaded when it is needed first, so that nothing is linked.
+        // Loaded when they are needed first, so that nothing is linked.
         .systemLibrary(name: "CCurl", path: "Modules/CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CIPSecMB", path: "Modules/CIPSecMB", providers: [.apt(["libipsec-mb-dev"])]),
         // Declarations of the C library alone: nothing to install.
         .systemLibrary(name: "CLinux", path: "Modules/CLinux"),
 
         // What the protocols are made of: pure values.
         target("PeerCore"),
-        target("PeerCrypto", ["PeerCore", "CSodium", "CSecp256k1", "CCrypto"]),
+        target("PeerCrypto", ["PeerCore", "CSodium", "CSecp256k1", "CCrypto", "CIPSecMB"]),
         target("PeerJSON", ["PeerCore"]),
         target("AddressBook", ["PeerCore"]),
 

@@ -37,9 +37,9 @@ extension DDRP {
         UInt16(clamping: max(16, configuration.targetOutbound * 2))
     }
 
-    /// Dials under way that will count for the target. Whoever did not answer the first Hello probably never will: while
-    /// it is asked in the other dialect its place goes to another.
-    var fillsUnderWay: Int { initiators.values.count { $0.purpose == .fill && !$0.isSecondTry } }
+    /// Dials under way that will count for the target. Whoever was silent to the first Hello will hardly answer a
+    /// second: while it is asked in the other dialect, its place goes to another.
+    var fillsUnderWay: Int { initiators.values.count { $0.purpose == .fill && !$0.wasSilent } }
 
     /// Dials the best addresses of the book until enough are under way, then those that are to be probed.
     mutating func dialCandidates(at now: Moment, into effects: inout Effects) {
@@ -210,6 +210,7 @@ extension DDRP {
             to: initiator.locator, dialect: .text, purpose: initiator.purpose, commands: initiator.commands,
             at: now.instant)
         second.isSecondTry = true
+        second.wasSilent = reason == .timeout
         dial(second, at: now, into: &effects)
         return true
     }

@@ -48,6 +48,8 @@ struct Initiator {
     var sentBytes = 0
     /// Whether this is the second try, in the text dialect.
     var isSecondTry = false
+    /// Whether the first try ended without an answer or an end.
+    var wasSilent = false
 
     init(
         to locator: PeerLocator, dialect: Dialect, purpose: DialPurpose, commands: [CommandID] = [], at now: Instant

@@ -69,6 +69,21 @@ import Testing
         }
     }
 
+    @Test(arguments: [(CloseReason.timeout, 1), (.closedByPeer, 0)])
+    func `while a silent peer is asked in T another one is dialled`(reason: CloseReason, others: Int) {
+        var stage = CoreStage.ready {
+            $0.seeds = self.seeds(2...3)
+            $0.targetOutbound = 1
+        }
+        guard let first = stage.history.dials.last else { return #expect(Bool(false), "no dial") }
+        let remote = SocketAddress(CoreStage.ownAddress.ip, 9097)
+        stage(.connected(first.connection, local: CoreStage.ownAddress, remote: remote))
+        let effects =
+            reason == .timeout ? stage.wait(.seconds(2)) : stage(.closed(first.connection, reason, Traffic()))
+        let dialects = effects.dials.compactMap { stage.core.initiators[$0.connection]?.dialect }
+        #expect(dialects.count { $0 == .text } == 1 && dialects.count { $0 == .reference } == others)
+    }
+
     @Test func `what worked is remembered in the book`() {
         var stage = CoreStage.ready { $0.seeds = self.seeds(2...2) }
         guard let first = stage.history.dials.last else { return #expect(Bool(false), "no dial") }

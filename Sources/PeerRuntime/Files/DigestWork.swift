@@ -8,6 +8,9 @@ public final class DigestWork: @unchecked Sendable {
     /// Octets that one call of `advance` hashes at most: some milliseconds of a worker thread.
     public static let jobOctets = 4 << 20
 
+    /// Octets of short blocks that are read, and hashed together, at a time.
+    private static let manyOctets = 1 << 20
+
     private enum Octets {
         case inMemory(Bytes)
         case each([Bytes])
@@ -68,6 +71,7 @@ public final class DigestWork: @unchecked Sendable {
         if done == 0 { try begin() }
         let end = done + min(count - done, UInt64(Self.jobOctets))
         while done < end {
+            if try hashMany() { continue }
             let blockEnd = count - done < block - done % block ? count : done - done % block + block
             let piece = min(end, blockEnd, done + UInt64(pieceOctets)) - done
             if digester == nil { digester = Digester(algorithm, key: key) }
@@ -82,12 +86,33 @@ public final class DigestWork: @unchecked Sendable {
     /// Whole ones, until there is work for one call.
     private func hashEach(_ list: [Bytes]) -> Bool {
         var octets = 0
-        while done < count, octets < Self.jobOctets {
-            digests.append(digest(list[Int(done)], algorithm, key: key))
-            octets += list[Int(done)].count
-            done += 1
+        let job = list[Int(done)...].prefix { message in
+            defer { octets += message.count }
+            return octets < Self.jobOctets
         }
+        if let key {
+            digests += job.map { digest($0, algorithm, key: key) }
+        } else {
+            digests += PeerCrypto.digests(of: job, algorithm)
+        }
+        done += UInt64(job.count)
         return done == count
+    }
+
+    /// Hashes the next blocks of a file together, if a piece of it holds several; whether it did.
+    private func hashMany() throws(SystemError) -> Bool {
+        guard case .inFile = octets, key == nil, places == nil, block <= UInt64(Self.manyOctets / 16),
+            done % block == 0
+        else { return false }
+        let room = UInt64(Self.manyOctets)
+        let wanted = min(count - done, room - room % block)
+        let piece = try file?.read(count: Int(wanted), at: start + done) ?? Bytes()
+        guard piece.count == wanted else { throw .endOfFile }
+        let size = Int(block)
+        let blocks = stride(from: 0, to: piece.count, by: size).map { piece.slice($0..<min($0 + size, piece.count)) }
+        digests += PeerCrypto.digests(of: blocks, algorithm)
+        done += wanted
+        return true
     }
 
     private func begin() throws(SystemError) {
