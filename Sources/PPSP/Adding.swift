@@ -16,13 +16,20 @@ struct Addition {
 
     var file: FileName { FileName(folder, name) }
 
-    /// The smallest chunks, 16 KiB at least (PPSP section 9.4), of which a content has some thousand at most; 1 MiB at
-    /// most (PPSP section 6). Large chunks have few hashes, small ones come from many peers sooner.
+    /// The smallest chunks of which a content has not too many. Large chunks have few hashes, small ones come from many
+    /// peers sooner.
     static func chunkSize(for octets: UInt64) -> UInt32 {
-        var size: UInt32 = 16_384
-        while size < 1_048_576, octets / UInt64(size) > 4096 { size *= 2 }
+        var size = smallest
+        while size < largest, octets / UInt64(size) > (size < common ? fewChunks : manyChunks) { size *= 2 }
         return size
     }
+
+    /// Chunks of TCP (PPSP section 9.4), and the largest of all (PPSP section 6).
+    private static let (smallest, largest) = (UInt32(16 << 10), UInt32(1 << 20))
+    /// Above this size a chunk is hashed alone, not among many at once, and does not go into a datagram.
+    private static let common: UInt32 = 32 << 10
+    /// Chunks of a content above which they become larger: the hashes of so many take 256 KiB, and 8 MiB.
+    private static let (fewChunks, manyChunks) = (UInt64(4096), UInt64(131_072))
 }
 
 extension PPSP {

@@ -73,4 +73,11 @@ import Testing
     func `256 MiB come from several, of whom one lies`(_ name: String) async throws {
         try await Python.contentCase(name, ["--slow"], within: .seconds(360))
     }
+
+    @Test(
+        .enabled(if: ProcessInfo.processInfo.environment["PEERNODE_LONG_TESTS"] != nil),
+        .enabled(if: geteuid() == 0, "needs root to make namespaces"), arguments: ["cubic", "bbr"])
+    func `datagrams fill a line of 10 Mbit/s alone, and make room for TCP`(_ control: String) async throws {
+        try await Python.narrowLine(["--control", control])
+    }
 }

@@ -38,7 +38,19 @@ public enum Python {
     private static func check(
         _ script: String, _ name: String, _ options: [String], _ limit: Duration
     ) async throws {
-        let check = try start(script, [name, "--program", Program.path] + options, name: name, life: limit)
+        try await succeeds(script, [name, "--program", Program.path] + options, name: name, within: limit)
+    }
+
+    /// Measures a content that goes in datagrams through a narrow line; throws what was measured if that is not right.
+    public static func narrowLine(_ options: [String]) async throws {
+        let arguments = ["--program", Program.path] + options
+        try await succeeds("ppsp_bottleneck.py", arguments, name: "narrow line", within: .seconds(180))
+    }
+
+    private static func succeeds(
+        _ script: String, _ arguments: [String], name: String, within limit: Duration
+    ) async throws {
+        let check = try start(script, arguments, name: name, life: limit)
         let exit = try await check.waitForExit(within: limit)
         guard exit != .status(0) else { return }
         let said = check.lines.map(\.text).joined(separator: "\n")
