@@ -12,7 +12,7 @@ extension PPSP {
     /// Octets that one batch has at most: some milliseconds of a worker thread.
     private static let batchOctets = 1 << 20
     /// Octets for which a batch is begun while others are under way.
-    static let fullOctets = 256 << 10
+    static let fullOctets = 512 << 10
     /// Batches under way: more than there are cores brings nothing.
     private static let mostChecks = 4
     /// From the first chunk that is stored to the moment at which that is durable.

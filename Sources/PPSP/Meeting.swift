@@ -35,15 +35,21 @@ extension PPSP {
     }
 
     private func hasRoom(for destination: Destination, _ swarm: Int) -> Bool {
-        guard let candidates = swarms[swarm]?.candidates, case .address(let address) = destination else { return false }
-        let strangers = candidates.filter { !$0.value.isGiven }
-        guard strangers.count < Self.mostCandidates, address != configuration.listen else { return false }
+        guard let candidates = swarms[swarm]?.candidates, case .address(let address) = destination,
+            address != configuration.listen
+        else { return false }
+        let strangers = candidates.filter { !$0.value.isGiven }.keys.compactMap { other in
+            if case .address(let address) = other { address } else { nil }
+        }
+        return hasRoom(for: address, among: strangers)
+    }
+
+    /// Whether one more address is kept that peers have told, beside those of the same kind.
+    func hasRoom(for address: SocketAddress, among strangers: [SocketAddress]) -> Bool {
+        guard strangers.count < Self.mostCandidates else { return false }
         guard !address.ip.isLoopback, !address.ip.isPrivate else { return true }
         let prefix = IPPrefix(address.ip, length: address.ip.v4 == nil ? 48 : 24)
-        let neighbours = strangers.keys.count {
-            if case .address(let other) = $0 { prefix.contains(other.ip) } else { false }
-        }
-        return neighbours < Self.mostOfPrefix
+        return strangers.count { prefix.contains($0.ip) } < Self.mostOfPrefix
     }
 
     mutating func addConfigured(_ swarm: Int, at now: Moment, into effects: inout Effects) {

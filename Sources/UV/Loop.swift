@@ -7,7 +7,7 @@ public import PeerCore
 /// Pass it to whoever needs it; it is never a global, so that a second loop stays possible.
 public final class Loop {
     /// Octets that one read takes at most. One buffer serves all streams: its content is copied out before the next.
-    static let readBufferBytes = 64 * 1024
+    static let readBufferBytes = 256 * 1024
 
     let pointer: UnsafeMutablePointer<uv_loop_t>
     let readBuffer: UnsafeMutableRawBufferPointer

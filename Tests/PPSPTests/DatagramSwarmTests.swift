@@ -76,6 +76,30 @@ struct DatagramSwarmTests {
         try lab.settle(within: .seconds(30), "it is not complete") { lab.content(fetcher) == octets }
     }
 
+    @Test func `who is called by its address tells whom else it knows`() throws {
+        let lab = Lab()
+        lab.simulator.network.bandwidth = 200_000
+        let seed = Self.node(lab) { ($0.listen, $0.udpAddress) = (nil, Lab.address(0)) }
+        let first = Self.node(lab) { ($0.listen, $0.udpAddress) = (nil, Lab.address(1)) }
+        let second = Self.node(lab) { ($0.listen, $0.udpAddress) = (nil, Lab.address(2)) }
+        let octets = Lab.octets(1_000_000)
+        let swarm = try lab.add(octets, at: seed, chunkBytes: 1024, hash: "sha1")
+        for (fetcher, source) in [(first, seed), (second, first)] {
+            _ = try lab.ask(
+                fetcher, "fetch",
+                [
+                    "swarm": .string(swarm), "from": .string("udp:\(Lab.address(source))"), "into": "/files/content",
+                    "wait": false,
+                ])
+        }
+        try lab.settle(within: .seconds(60), "not all are complete") {
+            [first, second].allSatisfy { lab.content($0) == octets }
+        }
+        let addresses = lab.core(second)?.swarms.values.first?.callees.filter { !$0.value.isGiven }.map(\.key)
+        #expect(addresses == [Lab.address(seed)])
+        #expect((lab.core(seed)?.counters.bytesSent ?? 0) > UInt64(octets.count), "both have it from the seed")
+    }
+
     @Test func `two who fetch the same help each other by datagrams`() throws {
         let lab = Lab()
         lab.simulator.network.bandwidth = 200_000

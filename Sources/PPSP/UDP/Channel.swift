@@ -35,8 +35,10 @@ struct Channel {
     var unanswered = 0
     /// Since when chunks come without the hashes that would prove them.
     var missingSince: Instant?
-    /// When it was told of other peers.
+    /// When it was told of other peers, when it was asked for some, and how many more it may name.
     var toldPeersAt: Instant?
+    var askedPeersAt: Instant?
+    var peersLeft = 0
 
     var tie: Tie { Tie(connection: connection, swarm: swarm) }
 }

@@ -13,6 +13,7 @@ extension PPSP {
         guard let channel = channels[number] else { return }
         var next = channel.triesAgainAt ?? channel.saidAt + configuration.keepAlive
         if channel.theirs != nil { next = min(next, channel.heardAt + configuration.silence) }
+        if let asks = asksPeers(channel) { next = min(next, asks) }
         // Who is told so late that silence ends at this very moment is looked at once more after a while.
         if next <= now.instant { next = now.instant + .seconds(1) }
         if let silenceEnds = channel.out.silenceEnds { next = min(next, silenceEnds) }
@@ -39,6 +40,7 @@ extension PPSP {
             channels[number]?.out.silence(at: now.instant)
             if channel.out.silences >= Self.mostSilences { channels[number]?.out.clear() }
         }
+        if let asks = asksPeers(channel), asks <= now.instant { askPeers(number, at: now) }
         guard now.instant - channel.saidAt >= configuration.keepAlive else { return }
         // Two who have all have nothing to say to each other.
         let isDone = swarms[channel.swarm]?.phase == .complete && partners[channel.tie]?.has.isComplete ?? false
@@ -51,15 +53,20 @@ extension PPSP {
     // MARK: - Those who are called by datagrams alone
 
     /// Somebody speaks RFC 7574 and may have a content.
-    mutating func addCallee(_ remote: SocketAddress, _ swarm: Int, at now: Moment) {
-        guard swarms[swarm] != nil else { return }
-        if swarms[swarm]?.callees[remote] == nil { swarms[swarm]?.callees[remote] = Candidate(isGiven: true) }
+    mutating func addCallee(_ remote: SocketAddress, _ swarm: Int, isGiven: Bool = true, at now: Moment) {
+        guard let own = swarms[swarm] else { return }
+        if own.callees[remote] == nil {
+            let strangers = own.callees.filter { !$0.value.isGiven }.map(\.key)
+            guard isGiven || hasRoom(for: remote, among: strangers) else { return }
+            swarms[swarm]?.callees[remote] = Candidate(isGiven: isGiven)
+        }
         timers.set(.meet(swarm), at: now.instant)
     }
 
     /// Opens channels for a content that is not complete; when to come back to it.
     mutating func call(_ swarm: Int, at now: Moment, into effects: inout Effects) -> Instant? {
-        guard let callees = swarms[swarm]?.callees, speaksDatagrams else { return nil }
+        guard let own = swarms[swarm], speaksDatagrams else { return nil }
+        let callees = own.callees.filter { $0.value.isGiven || own.ties.count < configuration.maxPeers }
         var next: Instant?
         for (remote, callee) in callees.sorted(by: { $0.key < $1.key }) {
             let place = Channels.Place(remote: remote, swarm: swarm, isOurs: true)

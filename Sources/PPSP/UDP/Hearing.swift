@@ -82,8 +82,9 @@ extension PPSP {
             partners[tie]?.take?.isChoked = false
             toPump.insert(tie.swarm)
         case .peerExchangeRequest: tellPeers(number, at: now)
+        case .peer(let address): heardOf(address, number, at: now)
         case .handshake: offend(tie.connection, .protocolViolation, "handshake", into: &effects)
-        // Peers that were not asked for, and live content, which is not spoken.
+        // Live content and certificates are not spoken.
         default: break
         }
     }
@@ -112,27 +113,5 @@ extension PPSP {
         channels.touched.insert(number)
         if partners[channel.tie]?.take?.asked.isEmpty == false { askAgain(number, isLate: { _ in true }, at: now) }
         return true
-    }
-
-    // MARK: - Other peers
-
-    /// Peers that are told with one answer, and from one answer to the next.
-    private static let (mostPeers, peersPause) = (10, Duration.seconds(30))
-
-    /// Other peers by datagrams, heard within a minute, never such as only the asker's own network has (digest
-    /// section 4): those that we have called, since they listen where they are.
-    private mutating func tellPeers(_ number: UInt32, at now: Moment) {
-        guard let channel = channels[number],
-            channel.toldPeersAt.map({ now.instant - $0 >= Self.peersPause }) ?? true
-        else { return }
-        channels[number]?.toldPeersAt = now.instant
-        let isInside = channel.remote.ip.isPrivate || channel.remote.ip.isLoopback
-        let others = channels.table.values.filter { other in
-            other.swarm == channel.swarm && other.isOurs && other.theirs != nil && other.remote != channel.remote
-                && now.instant - other.heardAt <= Self.freshness && !other.remote.ip.isReserved
-                && (isInside || !(other.remote.ip.isPrivate || other.remote.ip.isLoopback))
-        }
-        let peers = others.map(\.remote).sorted().prefix(Self.mostPeers)
-        channels.say(peers.map { .peer($0) }, on: number)
     }
 }

@@ -52,7 +52,7 @@ public struct Refusal: Error, Hashable, Sendable {
 /// come whole is decoded where it lies; while one is incomplete only its head is looked at.
 public struct FrameReader: Sendable {
     private let contentLimit: Int
-    private var buffer = ReceiveBuffer()
+    private var buffer = FrameOctets()
     /// Octets of an unknown message that are still to come, and are dropped as they do.
     private var skipping: UInt64 = 0
     private var hasEnded = false
@@ -78,7 +78,7 @@ public struct FrameReader: Sendable {
 
     /// The next frame; nil: wait for more.
     public mutating func next() -> Frame? {
-        guard let header = FrameHeader(in: buffer.waiting) else { return nil }
+        guard let header = buffer.first(FrameHeader.octets).flatMap({ FrameHeader(in: $0) }) else { return nil }
         guard header.version == FrameHeader.version else {
             return end(Refusal(.versionNotSupported, .invalid(field: "version \(header.version)"), header, nil))
         }
@@ -89,8 +89,7 @@ public struct FrameReader: Sendable {
             return end(Refusal(.invalidSyntax, reason, header, nil))
         }
         let length = FrameHeader.octets + Int(header.contentLength)
-        guard buffer.count >= length else { return nil }
-        let frame = buffer.waiting.slice(0..<length)
+        guard let frame = buffer.first(length) else { return nil }
         buffer.consume(length)
         return read(frame, header, type)
     }
@@ -118,7 +117,7 @@ public struct FrameReader: Sendable {
         }
         let refusal = Refusal(
             .messageNotSupported, .invalid(field: "message type \(header.type)"), header,
-            Identifiers.swarmID(of: header, in: buffer.waiting))
+            Identifiers.swarmID(of: header, in: buffer.first(min(identifiers, buffer.count)) ?? Bytes()))
         let dropped = min(header.wholeLength, UInt64(buffer.count))
         buffer.consume(Int(dropped))
         skipping = header.wholeLength - dropped
@@ -129,7 +128,7 @@ public struct FrameReader: Sendable {
     private mutating func end(_ refusal: Refusal) -> Frame {
         if refusal.endsConnection {
             hasEnded = true
-            buffer = ReceiveBuffer()
+            buffer = FrameOctets()
         }
         return .refused(refusal)
     }
