@@ -156,8 +156,9 @@ def main():
     survivors = [program for program in programs if not program.is_doomed]
 
     def is_complete():
-        return all(len(program.items) >= len(expected[program.number]) for program in survivors) and not any(
-            program.out for program in survivors)
+        return not any(program.out for program in survivors) and all(
+            len(program.items) >= len(expected[program.number]) and expected[program.number].issubset(program.items)
+            for program in survivors)
 
     run(selector, programs, is_complete, options.settle)
     # What comes twice may come later.
