@@ -49,6 +49,8 @@ extension PPSP {
         let room = min(window - asked, configuration.maxPendingBytes - pending)
         // One at least is always asked for.
         guard room >= swarm.chunkSize || asked == 0 && swarm.pendingOctets == 0 else { return nil }
+        // Little by little would cost both sides a message for each chunk.
+        guard asked == 0 || room >= min(window / 4, Self.runOctets / 2) else { return nil }
         let most = min(max(1, UInt64(max(0, min(room, Self.runOctets))) / swarm.chunkSize), chunksLeft(take, swarm))
         guard let room = place(of: swarm, tie, partner, at: now) else {
             return pickTwice(swarm, tie, partner, at: now)

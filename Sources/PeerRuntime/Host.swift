@@ -32,6 +32,8 @@ public final class Host {
     var datagramSockets = DatagramSockets()
     var http = HTTPTable()
     let files: FileWork
+    /// The file of which a part was sent last in this turn.
+    var openedFile: OpenedFile?
     /// Numbers for the heartbeat.
     public var counters: HostCounters { counted }
     private var counted = HostCounters()

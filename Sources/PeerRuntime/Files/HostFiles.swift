@@ -11,12 +11,20 @@ extension Host {
             self?.deliver(.transferred(id, file, .failed(error, octets: octets)))
         }
         connection.send(sender)
-        if let source = SendingFile.remembered(file, offset: offset, count: count, in: files.folders) {
-            return sender.opened(source)
+        if let opened = remembered(file) {
+            return sender.opened(opened.part(offset: offset, count: count))
         }
         runtime.loop.work({ [folders = files.folders] in
             Result { () throws(SystemError) in try SendingFile(file, offset: offset, count: count, in: folders) }
         }) { sender.opened($0) }
+    }
+
+    /// The file, opened on the loop if that needs no disk. Parts of one file that are sent in one turn share it.
+    private func remembered(_ file: FileName) -> Result<OpenedFile, SystemError>? {
+        if let openedFile, openedFile.name == file { return .success(openedFile) }
+        let opened = OpenedFile.remembered(file, in: files.folders)
+        openedFile = try? opened?.get()
+        return opened
     }
 
     func receiveFile(_ reception: FileReception, from id: ConnectionID) {

@@ -133,7 +133,8 @@ final class Connection {
         // time.
         while offset < bytes.count, state == .open, reception == nil {
             // What has to wait in the queue is not cut: it may be a file's by then.
-            let end = owner.isIdle ? min(offset + Self.pieceBytes, bytes.count) : bytes.count
+            let piece = bytes.count > Self.bulkBytes ? Self.bulkBytes : Self.pieceBytes
+            let end = owner.isIdle ? min(offset + piece, bytes.count) : bytes.count
             owner.deliver(.received(bytes.slice(offset..<end), on: id))
             offset = end
         }
@@ -146,6 +147,8 @@ final class Connection {
     /// Octets in one input, and octets that go out at once instead of at the end of the turn: a write costs less than
     /// a tenth of what a core does with so many octets of small messages.
     private static let pieceBytes = 16 << 10
+    /// Where more than this comes at once there are large messages, which small pieces would only cut.
+    private static let bulkBytes = 64 << 10
     /// Octets that one turn sends before others get theirs.
     private static let octetsAtOnce: UInt64 = 1 << 20
 

@@ -244,6 +244,8 @@ extension Host: ConnectionOwner {
 
     /// Writes what waits on the connections of the turn.
     public func flush() {
+        // The next turn may find another file in its place.
+        defer { openedFile = nil }
         // A core that hears of room may send more at once.
         for _ in 0..<Self.flushesAtOnce {
             guard !streams.waitingForFlush.isEmpty else { return }
