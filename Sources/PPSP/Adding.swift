@@ -225,10 +225,11 @@ extension PPSP {
         forgetMap(swarm, into: &effects)
         swarms[number]?.durable = ChunkSet()
         if let file = swarms[number]?.file { errands[effects.store(.inspect(file))] = .marked(number) }
-        for tie in swarm.ties {
-            if let take = partners[tie]?.take { abandon(take, tie) }
+        for partner in swarm.peers {
+            let tie = partner.tie
+            if let take = partner.take { abandon(take, tie) }
             // Two who have all have nothing to say to each other.
-            if partners[tie]?.has.isComplete ?? false, links[tie.connection]?.dialled != nil {
+            if partner.has.isComplete, links[tie.connection]?.dialled != nil {
                 part(tie, at: now, into: &effects)
                 let isUsed = partners.keys.contains { $0.connection == tie.connection }
                 if !isUsed { leave(tie.connection, into: &effects) }

@@ -226,7 +226,7 @@ extension PPSP {
         partners[tie]?.peersPause = pause
         timers.set(.askPeers(tie), at: now.instant + pause)
         let isAsked = links[tie.connection]?.questions.values.contains { $0.swarm == tie.swarm } ?? true
-        guard !isAsked, swarm.ties.count < configuration.maxPeers else { return }
+        guard !isAsked, swarm.peers.count < configuration.maxPeers else { return }
         var methods = Methods()
         methods.peerQuery = PeerListQuery(maximumPeers: Self.peersWanted)
         send(Question(swarm: tie.swarm), .request, methods, on: tie.connection, at: now, into: &effects)
@@ -235,8 +235,9 @@ extension PPSP {
     /// A peer is in a swarm from now on.
     mutating func join(_ tie: Tie, at now: Moment) {
         guard partners[tie] == nil, let peerID = links[tie.connection]?.peerID else { return }
-        partners[tie] = Partner(peerID: peerID)
-        swarms[tie.swarm]?.ties.append(tie)
+        let partner = Partner(tie, peerID: peerID)
+        partners[tie] = partner
+        swarms[tie.swarm]?.peers.append(partner)
     }
 
     /// What any message may say of a peer, and of others.

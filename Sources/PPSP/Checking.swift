@@ -151,10 +151,7 @@ extension PPSP {
     /// The number of chunks is known, or is smaller than somebody has made believe.
     private mutating func counted(_ number: Int, _ count: UInt64) {
         swarms[number]?.counted(count)
-        for tie in ties(of: number) {
-            guard let partner = partners[tie] else { continue }
-            partners[tie]?.has = ChunkSet(partner.has, limit: count)
-        }
+        for partner in swarms[number]?.peers ?? [] { partner.has = ChunkSet(partner.has, limit: count) }
     }
 
     // MARK: - On the disk

@@ -60,15 +60,16 @@ extension PPSP {
 
     /// The next chunk of the queue that is here.
     private mutating func next(_ tie: Tie) -> UInt64? {
-        guard let give = partners[tie]?.give, !give.isPush || hasWindow(give, tie) else { return nil }
-        while let range = partners[tie]?.give?.queue.first, let have = swarms[tie.swarm]?.have {
+        guard let give = partners[tie]?.give, !give.isPush || hasWindow(give, tie), let swarm = swarms[tie.swarm]
+        else { return nil }
+        while let range = give.queue.first {
             let chunk = range.first
             if range.isSingle {
-                partners[tie]?.give?.queue.removeFirst()
+                give.queue.removeFirst()
             } else {
-                partners[tie]?.give?.queue[0] = ChunkRange(chunk + 1, range.last)
+                give.queue[0] = ChunkRange(chunk + 1, range.last)
             }
-            if have.contains(chunk) { return chunk }
+            if swarm.have.contains(chunk) { return chunk }
         }
         return nil
     }
@@ -98,10 +99,10 @@ extension PPSP {
         effects.append(
             .sendFile(
                 swarm.content, offset: chunk * swarm.chunkSize, count: UInt64(octets), on: tie.connection))
-        partners[tie]?.give?.hasPeaks = true
-        partners[tie]?.give?.sent.insert(chunk)
-        if give.isPush { partners[tie]?.give?.unconfirmed.insert(chunk) }
-        partners[tie]?.give?.octets &+= UInt64(octets)
+        give.hasPeaks = true
+        give.sent.insert(chunk)
+        if give.isPush { give.unconfirmed.insert(chunk) }
+        give.octets &+= UInt64(octets)
         links[tie.connection]?.handing += octets
         links[tie.connection]?.saidAt = now.instant
         counters.bytesSent &+= UInt64(octets)
@@ -139,7 +140,7 @@ extension PPSP {
     mutating func spread(_ number: Int, at now: Moment, into effects: inout Effects) {
         guard let swarm = swarms[number] else { return }
         // Who pushes waits for word of what has come.
-        let isPushed = swarm.ties.contains { partners[$0]?.take?.isPush ?? false }
+        let isPushed = swarm.peers.contains { $0.take?.isPush ?? false }
         let enough = min(Self.newsChunks, max(1, (swarm.chunkCount ?? 1) / Self.newsPart))
         if swarm.news.count >= enough || swarm.have.isComplete || isPushed {
             tellNews(number, at: now, into: &effects)
@@ -155,11 +156,9 @@ extension PPSP {
         let news = swarm.news
         swarm.news.removeAll()
         let messages = news.ranges().map { ChunkMessage.have($0) }
-        for tie in swarm.ties {
-            // Who pushes has all, and waits for word of what has come.
-            guard let partner = partners[tie], !partner.has.isComplete || partner.take?.isPush ?? false else {
-                continue
-            }
+        // Who pushes has all, and waits for word of what has come.
+        for partner in swarm.peers where !partner.has.isComplete || partner.take?.isPush ?? false {
+            let tie = partner.tie
             if let give = partner.give, give.isChosen {
                 send(messages, give.id, give.rules, on: tie.connection, into: &effects)
             } else if let take = partner.take, take.web == nil {

@@ -123,6 +123,7 @@ struct Question {
 
 /// A peer in a swarm: what it has, what it gives, what it takes. A class for the same reason as `Swarm`.
 final class Partner {
+    let tie: Tie
     let peerID: Bytes32
     /// Chunks that it says it has.
     var has = ChunkSet()
@@ -135,10 +136,10 @@ final class Partner {
     /// From one question for other peers to the next.
     var peersPause: Duration?
 
-    init(peerID: Bytes32) { self.peerID = peerID }
+    init(_ tie: Tie, peerID: Bytes32) { (self.tie, self.peerID) = (tie, peerID) }
 
     /// Chunks come from it.
-    struct Take {
+    final class Take {
         let id: UInt64
         let rules: ChunkRules
         /// Octets that it lets us have outstanding.
@@ -153,17 +154,28 @@ final class Partner {
         /// It was late: it is not asked before.
         var restsUntil: Instant?
         /// It gives without being asked.
-        var isPush = false
+        let isPush: Bool
         /// What it has told of hashes since its last chunk, and what nothing has proved yet.
         var told: [(node: Subtree, hash: Bytes)] = []
         var unverified = UnverifiedHashes()
         /// Octets that came, for the choice of slots.
         var octets: UInt64 = 0
         var pace = Pace()
+
+        init(id: UInt64, rules: ChunkRules, window: Int, isPush: Bool = false) {
+            (self.id, self.rules, self.window, self.isPush) = (id, rules, window, isPush)
+        }
+
+        /// It gives nothing for now; the chunks that were asked for, in order, which will not come.
+        func choke() -> [UInt64] {
+            defer { asked = [:] }
+            isChoked = true
+            return asked.keys.sorted()
+        }
     }
 
     /// Chunks go to it.
-    struct Give {
+    final class Give {
         let id: UInt64
         let rules: ChunkRules
         /// It has used this transport, or could choose no other.
@@ -185,5 +197,9 @@ final class Partner {
         var octets: UInt64 = 0
         var octetsBefore: UInt64 = 0
         var usedAt: Instant
+
+        init(id: UInt64, rules: ChunkRules, usedAt: Instant) {
+            (self.id, self.rules, self.usedAt) = (id, rules, usedAt)
+        }
     }
 }

@@ -60,7 +60,7 @@ extension PPSP {
     /// Dials for a content that is not complete, and sees to it that whoever is connected is asked for it.
     mutating func meet(_ swarm: Int, at now: Moment, into effects: inout Effects) {
         guard let own = swarms[swarm], own.phase == .fetching, !life.isStopping else { return }
-        var room = configuration.maxPeers - own.ties.count - own.candidates.values.count { $0.connection != nil }
+        var room = configuration.maxPeers - own.peers.count - own.candidates.values.count { $0.connection != nil }
         var next: Instant?
         // Strangers have half of the room at most (PPSP section 10.1).
         let ordered = own.candidates.sorted {
@@ -218,7 +218,7 @@ extension PPSP {
         timers.cancel(.chunks(tie))
         timers.cancel(.askAgain(tie))
         timers.cancel(.askPeers(tie))
-        swarms[tie.swarm]?.ties.removeAll { $0 == tie }
+        swarms[tie.swarm]?.peers.removeAll { $0 === partner }
         release(partner.take?.asked.keys.sorted() ?? [], tie.swarm)
         if partner.give?.hasSlot ?? false { fillSlots(at: now, into: &effects) }
         toPump.insert(tie.swarm)

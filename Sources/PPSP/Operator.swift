@@ -235,7 +235,7 @@ extension PPSP {
     mutating func refusedWatchers(
         _ number: Int, _ destination: Destination, _ reason: CloseReason, into effects: inout Effects
     ) {
-        guard let swarm = swarms[number], swarm.ties.isEmpty else { return }
+        guard let swarm = swarms[number], swarm.peers.isEmpty else { return }
         for (id, watcher) in watchers.sorted(by: { $0.key.number < $1.key.number }) where watcher.swarm == number {
             var row = row(of: swarm)
             row["problem"] = .string("\(destination) cannot be reached: \(reason.rawValue)")

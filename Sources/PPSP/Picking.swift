@@ -5,6 +5,8 @@ internal import PeerCore
 extension PPSP {
     /// Octets of neighbouring chunks that are asked for at once: their hashes are fewer, and disks like runs.
     private static let runOctets = 512 << 10
+    /// Octets for which it is worth asking a peer that has something to do.
+    private static let leastOctets = 256 << 10
     /// Places that are looked at for a rare chunk.
     private static let looks = 8
     /// Whoever gives this part of what another one gives is about as fast.
@@ -15,49 +17,63 @@ extension PPSP {
     /// section 8). Sooner most of the last chunks would come twice.
     private static let endgameTime = Duration.milliseconds(250)
 
-    /// Asks every peer of a swarm that has room.
+    /// Asks every peer of a swarm that has room; last those who have all, so that they are asked for what is left.
     mutating func askForMore(_ number: Int, at now: Moment, into effects: inout Effects) {
-        guard swarms[number]?.phase == .fetching else { return }
-        for tie in ties(of: number) {
-            guard let take = partners[tie]?.take, !take.isChoked, !take.isPush,
-                links[tie.connection]?.isStalled == false,
-                take.restsUntil.map({ $0 <= now.instant }) ?? true
-            else { continue }
-            var messages: [ChunkMessage] = []
-            var left = rangesLeft(take, number)
-            while left > 0, let run = pick(tie, at: now.instant) {
-                left -= 1
-                for chunk in run.first...run.last { partners[tie]?.take?.asked[chunk] = now.instant }
-                swarms[number]?.ask(run)
-                messages.append(.request(run))
+        guard let swarm = swarms[number], swarm.phase == .fetching else { return }
+        for isComplete in [false, true] {
+            for partner in swarm.peers where partner.has.isComplete == isComplete {
+                askForMore(partner, swarm, at: now, into: &effects)
             }
-            guard !messages.isEmpty else { continue }
-            send(messages, take, tie, into: &effects)
-            if !timers.isSet(.chunks(tie)) { timers.set(.chunks(tie), at: now.instant + patience(with: tie)) }
         }
     }
 
-    /// Chunks that a peer is to be asked for next.
-    private mutating func pick(_ tie: Tie, at now: Instant) -> ChunkRange? {
-        guard let swarm = swarms[tie.swarm], let partner = partners[tie], let take = partner.take, swarm.chunkSize > 0
-        else { return nil }
+    private mutating func askForMore(
+        _ partner: Partner, _ swarm: Swarm, at now: Moment, into effects: inout Effects
+    ) {
+        let tie = partner.tie
+        guard let take = partner.take, !take.isChoked, !take.isPush,
+            take.restsUntil.map({ $0 <= now.instant }) ?? true, links[tie.connection]?.isStalled == false
+        else { return }
+        var messages: [ChunkMessage] = []
+        var left = rangesLeft(take, swarm.number)
+        while left > 0, let run = pick(partner, take, at: now.instant) {
+            left -= 1
+            for chunk in run.first...run.last { take.asked[chunk] = now.instant }
+            swarm.ask(run)
+            messages.append(.request(run))
+        }
+        guard !messages.isEmpty else { return }
+        send(messages, take, tie, into: &effects)
+        if !timers.isSet(.chunks(tie)) { timers.set(.chunks(tie), at: now.instant + patience(with: tie)) }
+    }
+
+    /// Octets that a peer may be asked for now; nil: it has enough to do.
+    private func room(_ take: Partner.Take, _ swarm: Swarm) -> Int? {
         let asked = take.asked.count * Int(swarm.chunkSize)
-        let pending = swarms.values.reduce(0) { $0 + $1.pendingOctets }
         // Two chunks keep a peer busy, however large they are.
         let wanted = take.web == nil ? take.pace.outstanding : take.pace.ofRanges
         let window = max(min(take.window, wanted), 2 * Int(swarm.chunkSize))
-        let room = min(window - asked, configuration.maxPendingBytes - pending)
-        // One at least is always asked for.
-        guard room >= swarm.chunkSize || asked == 0 && swarm.pendingOctets == 0 else { return nil }
         // Little by little would cost both sides a message for each chunk.
-        guard asked == 0 || room >= min(window / 4, Self.runOctets / 2) else { return nil }
+        guard asked == 0 || window - asked >= min(window / 4, Self.leastOctets) else { return nil }
+        return window - asked
+    }
+
+    /// Chunks that a peer is to be asked for next.
+    private mutating func pick(_ partner: Partner, _ take: Partner.Take, at now: Instant) -> ChunkRange? {
+        let tie = partner.tie
+        guard let swarm = swarms[tie.swarm], swarm.chunkSize > 0, let own = room(take, swarm) else { return nil }
+        let pending = swarms.values.reduce(0) { $0 + $1.pendingOctets }
+        let room = min(own, configuration.maxPendingBytes - pending)
+        // One at least is always asked for.
+        guard room >= min(own, Self.leastOctets) || take.asked.isEmpty && swarm.pendingOctets == 0 else { return nil }
         let most = min(max(1, UInt64(max(0, min(room, Self.runOctets))) / swarm.chunkSize), chunksLeft(take, swarm))
         guard let room = place(of: swarm, tie, partner, at: now) else {
             return pickTwice(swarm, tie, partner, at: now)
         }
         var last = room.first
         while last < room.last, last - room.first + 1 < most, partner.has.contains(last + 1),
-            !swarm.taken.contains(last + 1)
+            !swarm.taken.contains(last + 1),
+            swarm.isOrdered || !partner.has.isComplete || !isElsewhere(last + 1, swarm, partner)
         {
             last += 1
         }
@@ -92,21 +108,20 @@ extension PPSP {
         for _ in 0..<Self.looks {
             let place = UInt64.random(in: 0..<count, using: &random)
             let chunk = partner.has.first(notIn: swarm.taken, from: place) ?? first
-            let owners = swarm.ties.count { partners[$0]?.has.contains(chunk) ?? false }
+            let owners = swarm.peers.count { $0.has.contains(chunk) }
             if owners < least { (best, least) = (chunk, owners) }
         }
         if partner.has.isComplete, least > 1, isElsewhere(best, swarm, partner) { return nil }
         return best
     }
 
-    /// Whether somebody else who is not complete gives a chunk about as fast: who has all is spared for what only it
-    /// has, so that a seed need not send everything to everybody.
+    /// Whether somebody else who is not complete gives a chunk about as fast, or was not tried: who has all is spared
+    /// for what only it has, so that a seed need not send everything to everybody.
     func isElsewhere(_ chunk: UInt64, _ swarm: Swarm, _ partner: Partner) -> Bool {
         let enough = (partner.take?.pace.rate ?? 0) * Self.comparable
-        return swarm.ties.contains { tie in
-            guard let other = partners[tie], !other.has.isComplete, other.has.contains(chunk), let take = other.take
-            else { return false }
-            return !take.isChoked && take.restsUntil == nil && take.pace.rate >= enough
+        return swarm.peers.contains { other in
+            guard !other.has.isComplete, other.has.contains(chunk), let take = other.take else { return false }
+            return !take.isChoked && take.restsUntil == nil && (take.pace.rate >= enough || take.octets == 0)
         }
     }
 
@@ -120,7 +135,7 @@ extension PPSP {
         var next: Instant?
         for range in swarm.have.missingRanges() {
             for chunk in range.first...range.last where partner.has.contains(chunk) {
-                let askers = swarm.ties.compactMap { partners[$0]?.take?.asked[chunk] }
+                let askers = swarm.peers.compactMap { $0.take?.asked[chunk] }
                 guard askers.count < 2, partner.take?.asked[chunk] == nil, !swarm.inHand.contains(chunk) else {
                     continue
                 }

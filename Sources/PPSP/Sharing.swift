@@ -24,9 +24,7 @@ extension PPSP {
     mutating func share(of swarm: Swarm, _ tie: Tie, _ partner: Partner, at now: Instant) -> Share {
         guard partner.has.isComplete, let count = swarm.chunkCount, !swarm.isOrdered else { return .anything }
         var others: Set<Bytes32> = []
-        for other in swarm.ties {
-            if let known = partners[other], known.isKnown, !known.has.isComplete { others.insert(known.peerID) }
-        }
+        for other in swarm.peers where other.isKnown && !other.has.isComplete { others.insert(other.peerID) }
         guard !others.isEmpty else { return .anything }
         let all = UInt64(others.count + 1)
         let rank = UInt64(others.count { $0 < peerID })

@@ -60,7 +60,7 @@ extension PPSP {
         var row: Record = [
             "swarm": .text(swarm.id), "state": .string(state), "path": .string("\(swarm.place)/\(swarm.name)"),
             "bytes": .count(swarm.phase == .complete ? swarm.length ?? 0 : swarm.haveOctets),
-            "peers": .count(swarm.ties.count),
+            "peers": .count(swarm.peers.count),
         ]
         if let total = swarm.totalOctets { row["ofBytes"] = .count(total) }
         if let count = swarm.chunkCount {

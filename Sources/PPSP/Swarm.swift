@@ -53,7 +53,7 @@ final class Swarm {
     var prefix: UInt64 = 0
 
     /// Peers, in the order in which they came.
-    var ties: [Tie] = []
+    var peers: [Partner] = []
     /// Whom to dial.
     var candidates: [Destination: Candidate] = [:]
     /// Those who are called by datagrams alone.
@@ -163,6 +163,9 @@ final class Swarm {
         }
         return hidden
     }
+
+    /// Where its peers are, in the same order.
+    var ties: [Tie] { peers.map(\.tie) }
 
     /// Octets of every chunk but the last; 0 while nobody has told.
     var chunkSize: UInt64 { UInt64(metadata.chunkSize ?? 0) }

@@ -166,13 +166,13 @@ extension PPSP {
                 partners[tie]?.give?.unconfirmed.remove(range)
             }
         case .integrity(let node, let hash):
-            guard isTake, let told = partners[tie]?.take?.told.count else {
+            guard isTake, let take = partners[tie]?.take else {
                 return offend(tie.connection, .protocolViolation, "integrity", into: &effects)
             }
-            guard told < UnverifiedHashes.capacity else {
+            guard take.told.count < UnverifiedHashes.capacity else {
                 return offend(tie.connection, .flooding, "hashes", into: &effects)
             }
-            partners[tie]?.take?.told.append((node, Bytes(Array(hash))))
+            take.told.append((node, Bytes(Array(hash))))
         case .data(let chunk, _, let payload):
             guard isTake else { return offend(tie.connection, .protocolViolation, "unasked", into: &effects) }
             arrived(chunk, payload, tie, at: now, into: &effects)
@@ -192,10 +192,8 @@ extension PPSP {
     /// What is outstanding there will not come.
     private mutating func choked(_ tie: Tie, at now: Moment, into effects: inout Effects) {
         guard let take = partners[tie]?.take else { return }
-        partners[tie]?.take?.isChoked = true
-        partners[tie]?.take?.asked = [:]
         timers.cancel(.chunks(tie))
-        release(take.asked.keys.sorted(), tie.swarm)
+        release(take.choke(), tie.swarm)
     }
 
     // MARK: - Chunks
@@ -206,11 +204,11 @@ extension PPSP {
         guard let take = partners[tie]?.take, let swarm = swarms[tie.swarm] else { return }
         let askedAt = take.asked[chunk]
         let wasAsked = askedAt != nil
-        partners[tie]?.take?.asked[chunk] = nil
-        partners[tie]?.take?.octets &+= UInt64(payload.count)
-        partners[tie]?.take?.pace.add(payload.count, askedAt: askedAt, at: now.instant)
+        take.asked[chunk] = nil
+        take.octets &+= UInt64(payload.count)
+        take.pace.add(payload.count, askedAt: askedAt, at: now.instant)
         let told = take.told
-        partners[tie]?.take?.told = []
+        take.told = []
         guard wasAsked || take.isPush || take.withdrawn.contains(chunk) else {
             return offend(tie.connection, .protocolViolation, "unasked", into: &effects)
         }
@@ -223,7 +221,7 @@ extension PPSP {
         guard swarm.phase == .fetching, !isKnown else {
             counters.bytesTwice &+= UInt64(payload.count)
             // What it has told of hashes may be needed for its next chunks.
-            for (node, hash) in told { partners[tie]?.take?.unverified.insert(node, hash) }
+            for (node, hash) in told { take.unverified.insert(node, hash) }
             // Who pushes waits for word of it.
             if take.isPush, swarm.have.contains(chunk) { send([.have(ChunkRange(chunk))], take, tie, into: &effects) }
             return
@@ -235,12 +233,12 @@ extension PPSP {
 
     /// Others who were asked for it too need not send it (PPSP section 9.4).
     mutating func withdraw(_ chunk: UInt64, except tie: Tie, into effects: inout Effects) {
-        for other in ties(of: tie.swarm) where other != tie {
-            guard let take = partners[other]?.take, take.asked[chunk] != nil else { continue }
-            partners[other]?.take?.asked[chunk] = nil
-            partners[other]?.take?.withdrawn.insert(chunk)
+        for other in swarms[tie.swarm]?.peers ?? [] where other.tie != tie {
+            guard let take = other.take, take.asked[chunk] != nil else { continue }
+            take.asked[chunk] = nil
+            take.withdrawn.insert(chunk)
             swarms[tie.swarm]?.withdraw()
-            send([.cancel(ChunkRange(chunk))], take, other, into: &effects)
+            send([.cancel(ChunkRange(chunk))], take, other.tie, into: &effects)
         }
     }
 
@@ -261,7 +259,7 @@ extension PPSP {
         for chunk in chunks {
             swarms[number]?.pendingOctets -= Int(swarm.chunkSize)
             let isElsewhere =
-                swarm.inHand.contains(chunk) || swarm.ties.contains { partners[$0]?.take?.asked[chunk] != nil }
+                swarm.inHand.contains(chunk) || swarm.peers.contains { $0.take?.asked[chunk] != nil }
             if !swarm.have.contains(chunk), !isElsewhere { swarms[number]?.taken.remove(chunk) }
         }
         toPump.insert(number)

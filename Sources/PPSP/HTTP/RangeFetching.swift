@@ -184,9 +184,9 @@ extension PPSP {
     ) {
         guard let swarm = swarms[tie.swarm], let take = partners[tie]?.take else { return }
         let asked = (range.first...range.last).filter { take.asked[$0] != nil }
-        for chunk in asked { partners[tie]?.take?.asked[chunk] = nil }
-        partners[tie]?.take?.octets &+= UInt64(octets.count)
-        partners[tie]?.take?.pace.add(octets.count, askedAt: asked.first.flatMap { take.asked[$0] }, at: now.instant)
+        take.octets &+= UInt64(octets.count)
+        take.pace.add(octets.count, askedAt: asked.first.flatMap { take.asked[$0] }, at: now.instant)
+        for chunk in asked { take.asked[chunk] = nil }
         counters.bytesReceived &+= UInt64(octets.count)
         let size = Int(swarm.chunkSize)
         let hashes = field.hashes.map { (node: $0.node, hash: $0.hash) }

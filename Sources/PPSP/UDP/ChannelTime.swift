@@ -66,7 +66,7 @@ extension PPSP {
     /// Opens channels for a content that is not complete; when to come back to it.
     mutating func call(_ swarm: Int, at now: Moment, into effects: inout Effects) -> Instant? {
         guard let own = swarms[swarm], speaksDatagrams else { return nil }
-        let callees = own.callees.filter { $0.value.isGiven || own.ties.count < configuration.maxPeers }
+        let callees = own.callees.filter { $0.value.isGiven || own.peers.count < configuration.maxPeers }
         var next: Instant?
         for (remote, callee) in callees.sorted(by: { $0.key < $1.key }) {
             let place = Channels.Place(remote: remote, swarm: swarm, isOurs: true)

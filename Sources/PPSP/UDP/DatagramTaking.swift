@@ -4,13 +4,13 @@ internal import PeerCore
 
 extension Partner.Take {
     /// What was told of a hash. It may be needed for a chunk of a later datagram; the oldest goes when there are many.
-    mutating func keep(_ node: Subtree, _ hash: Bytes) {
+    func keep(_ node: Subtree, _ hash: Bytes) {
         if told.count >= UnverifiedHashes.capacity { told.removeFirst() }
         told.append((node, Bytes(Array(hash))))
     }
 
     /// A chunk came: when it was asked for, nil when it was not.
-    fileprivate mutating func came(_ chunk: UInt64, _ count: Int, at now: Instant) -> Instant? {
+    fileprivate func came(_ chunk: UInt64, _ count: Int, at now: Instant) -> Instant? {
         let askedAt = asked.removeValue(forKey: chunk)
         octets &+= UInt64(count)
         pace.add(count, askedAt: askedAt, at: now)
@@ -18,7 +18,7 @@ extension Partner.Take {
     }
 
     /// The hashes that came before a chunk.
-    fileprivate mutating func takeHashes() -> [(node: Subtree, hash: Bytes)] {
+    fileprivate func takeHashes() -> [(node: Subtree, hash: Bytes)] {
         guard !told.isEmpty else { return [] }
         defer { told = [] }
         return told
@@ -57,7 +57,7 @@ extension PPSP {
         }
         if askedAt == nil { swarms[tie.swarm]?.ask(ChunkRange(chunk)) }
         swarms[tie.swarm]?.arrive(Arrival(tie: tie, chunk: chunk, payload: payload, hashes: hashes, delay: delay))
-        if swarms[tie.swarm]?.ties.count ?? 0 > 1 { withdraw(chunk, except: tie, into: &effects) }
+        if swarms[tie.swarm]?.peers.count ?? 0 > 1 { withdraw(chunk, except: tie, into: &effects) }
         // While some are checked, the next ones gather; the end of that check looks for them.
         if swarms[tie.swarm]?.hasBatch ?? false { toPump.insert(tie.swarm) }
     }

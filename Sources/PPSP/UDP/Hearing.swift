@@ -73,11 +73,9 @@ extension PPSP {
         case .cancel(let range): channels[number]?.out.skip(range)
         case .choke:
             guard let take = partners[tie]?.take else { return }
-            partners[tie]?.take?.isChoked = true
-            partners[tie]?.take?.asked = [:]
             // Word that it may go on could be lost: it is asked once more then.
             timers.set(.chunks(tie), at: now.instant + configuration.chunkTime)
-            release(take.asked.keys.sorted(), tie.swarm)
+            release(take.choke(), tie.swarm)
         case .unchoke:
             partners[tie]?.take?.isChoked = false
             toPump.insert(tie.swarm)

@@ -204,17 +204,17 @@ extension PPSP {
     private mutating func joinByChannel(_ channel: Channel, at now: Moment, into effects: inout Effects) {
         guard let swarm = swarms[channel.swarm] else { return }
         let tie = channel.tie
-        let partner = Partner(peerID: links[channel.connection]?.peerID ?? .zero)
+        let partner = Partner(tie, peerID: links[channel.connection]?.peerID ?? .zero)
         if let count = swarm.chunkCount { partner.has = ChunkSet(limit: count) }
         let id = UInt64(channel.number)
         partner.give = Partner.Give(id: id, rules: channel.rules, usedAt: now.instant)
         // Whoever is known over TCP is asked as agreed there.
-        let isKnown = swarm.ties.contains { links[$0.connection]?.remote.ip == channel.remote.ip }
+        let isKnown = swarm.peers.contains { links[$0.tie.connection]?.remote.ip == channel.remote.ip }
         if swarm.phase == .fetching, channel.isOurs || !isKnown {
             partner.take = Partner.Take(id: id, rules: channel.rules, window: configuration.requestWindow)
         }
         partners[tie] = partner
-        swarms[channel.swarm]?.ties.append(tie)
+        swarms[channel.swarm]?.peers.append(partner)
         if swarm.chunkCount != nil {
             channels.say(swarm.have.ranges().prefix(Self.mostHaves).map { .have($0) }, on: channel.number)
         }

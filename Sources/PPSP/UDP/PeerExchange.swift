@@ -25,7 +25,7 @@ extension PPSP {
     /// When somebody who is reached by datagrams alone is to be asked whom else it knows; nil: not at all.
     func asksPeers(_ channel: Channel) -> Instant? {
         guard channel.isOurs, channel.theirs != nil, channel.signalling == nil, let swarm = swarms[channel.swarm],
-            swarm.phase == .fetching, swarm.ties.count < configuration.maxPeers
+            swarm.phase == .fetching, swarm.peers.count < configuration.maxPeers
         else { return nil }
         return channel.askedPeersAt.map { $0 + Self.askPeersPause } ?? channel.saidAt
     }
