@@ -236,6 +236,7 @@ extension PPSP {
     mutating func join(_ tie: Tie, at now: Moment) {
         guard partners[tie] == nil, let peerID = links[tie.connection]?.peerID else { return }
         let partner = Partner(tie, peerID: peerID)
+        if let count = swarms[tie.swarm]?.chunkCount { partner.has = ChunkSet(limit: count) }
         partners[tie] = partner
         swarms[tie.swarm]?.peers.append(partner)
     }

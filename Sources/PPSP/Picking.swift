@@ -42,7 +42,13 @@ extension PPSP {
             swarm.ask(run)
             messages.append(.request(run))
         }
-        guard !messages.isEmpty else { return }
+        guard !messages.isEmpty else {
+            // Those who are to give what it has too may not do so.
+            guard take.asked.isEmpty, !timers.isSet(.chunks(tie)), partner.has.first(notIn: swarm.taken) != nil else {
+                return
+            }
+            return timers.set(.chunks(tie), at: now.instant + Self.newsTime)
+        }
         send(messages, take, tie, into: &effects)
         if !timers.isSet(.chunks(tie)) { timers.set(.chunks(tie), at: now.instant + patience(with: tie)) }
     }
