@@ -211,6 +211,7 @@ extension DDRP {
             at: now.instant)
         second.isSecondTry = true
         second.wasSilent = reason == .timeout
+        life.needsSettling = true
         dial(second, at: now, into: &effects)
         return true
     }

@@ -207,6 +207,8 @@ extension PPSP {
         take.asked[chunk] = nil
         take.octets &+= UInt64(payload.count)
         take.pace.add(payload.count, askedAt: askedAt, at: now.instant)
+        // After its rest it gives again.
+        if let rests = take.restsUntil, rests <= now.instant { take.restsUntil = nil }
         let told = take.told
         take.told = []
         guard wasAsked || take.isPush || take.withdrawn.contains(chunk) else {

@@ -113,6 +113,7 @@ extension PPSP {
             partners[tie]?.take?.isChoked = false
             toPump.insert(tie.swarm)
         } else if let rests = take.restsUntil, rests <= now.instant {
+            take.restsUntil = nil
             toPump.insert(tie.swarm)
         } else if take.asked.values.contains(where: isLate) {
             guard channel.unanswered < Self.mostUnanswered else {
@@ -122,7 +123,11 @@ extension PPSP {
             channels[number]?.askTime.double()
             askAgain(number, isLate: isLate, at: now)
         }
-        guard let first = partners[tie]?.take?.asked.values.min() else { return }
+        guard let first = partners[tie]?.take?.asked.values.min() else {
+            // There may be something to ask for now.
+            toPump.insert(tie.swarm)
+            return
+        }
         timers.set(.chunks(tie), at: max(first, now.instant - timeout) + patience(with: tie))
     }
 
