@@ -16,7 +16,6 @@ static const size_t peernode_many_longest = 65534;
 #define NO_COMPAT_IMB_API_053
 #include <dlfcn.h>
 #include <intel-ipsec-mb.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PEERNODE_IMB_TEXT(number) #number

@@ -164,7 +164,7 @@ extension BePeer {
         var reader = ManifestReader()
         switch result {
         case .failure(let failure):
-            return intakeFailed(tie, failure.phrase, isUnreached: failure.isConnection, at: now, into: &effects)
+            return intakeFailed(tie, "\(failure)", isUnreached: failure.isConnection, at: now, into: &effects)
         case .success(let answer):
             guard answer.status == 200, (try? reader.append(answer.body)) != nil, let end = reader.end else {
                 return intakeFailed(tie, "manifest \(answer.status)", at: now, into: &effects)

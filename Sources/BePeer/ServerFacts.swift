@@ -110,7 +110,7 @@ extension BePeer {
         _ tie: Tie, _ failure: HTTPFailure, at now: Moment, into effects: inout Effects
     ) {
         if let intake = self[tie]?.intake, intake.phase == .greeting {
-            intakeFailed(tie, failure.phrase, isUnreached: failure.isConnection, at: now, into: &effects)
+            intakeFailed(tie, "\(failure)", isUnreached: failure.isConnection, at: now, into: &effects)
         }
         if self[tie]?.verification?.isWaiting ?? false {
             verificationUnreachable(tie, at: now, into: &effects)

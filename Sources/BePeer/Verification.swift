@@ -176,7 +176,7 @@ extension BePeer {
         case .failure(.connection), .failure(.stalled), .failure(.short), .failure(.cancelled):
             unanswered(index, item, tie, at: now, into: &effects)
         case .success(let answer): notAsOffered(index, tie, "\(answer.status)", into: &effects)
-        case .failure(let failure): notAsOffered(index, tie, failure.phrase, into: &effects)
+        case .failure(let failure): notAsOffered(index, tie, "\(failure)", into: &effects)
         }
     }
 

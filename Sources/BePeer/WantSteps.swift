@@ -94,7 +94,7 @@ extension BePeer {
         case .failure(.malformed) where want.have > 0: beginAgain(id, "malformed", at: now, into: &effects)
         case .failure(let failure):
             wants[id]?.isUnreached = failure.isConnection
-            tryAgain(id, failure.phrase, at: now, into: &effects)
+            tryAgain(id, "\(failure)", at: now, into: &effects)
         case .success(let answer):
             switch answer.status {
             case 200 where want.way == .head: headCame(id, answer, at: now, into: &effects)
@@ -305,18 +305,4 @@ extension Result<HTTPAnswer, HTTPFailure> {
 extension HTTPFailure {
     /// Whether the server was not reached, or is gone.
     var isConnection: Bool { if case .connection = self { true } else { false } }
-
-    /// For the log.
-    var phrase: String {
-        switch self {
-        case .connection(let reason): reason.rawValue
-        case .stalled: "stalled"
-        case .short: "short"
-        case .tooLarge: "too_large"
-        case .malformed: "malformed"
-        case .file(let error): error.description
-        case .cancelled: "cancelled"
-        case .missing(let library): "this machine has no \(library)"
-        }
-    }
 }

@@ -8,6 +8,11 @@ struct Candidate {
     var next = Instant(nanoseconds: 0)
     /// By the configuration or the operator, not by the word of a peer.
     var isGiven: Bool
+
+    /// Failures in a row after which an address that was only told of is forgotten.
+    private static let mostFailures = 3
+
+    var isUseless: Bool { !isGiven && failures > Self.mostFailures }
 }
 
 // MARK: - Whom to dial
@@ -192,8 +197,7 @@ extension PPSP {
         guard var candidate = swarms[swarm]?.candidates[destination] else { return }
         candidate.connection = nil
         candidate.failures = wasOpen ? max(1, candidate.failures) : candidate.failures + 1
-        let isUseless = [.selfConnection, .banned].contains(reason) || (!candidate.isGiven && candidate.failures > 3)
-        guard !isUseless else {
+        guard !candidate.isUseless, ![.selfConnection, .banned].contains(reason) else {
             swarms[swarm]?.candidates[destination] = nil
             return
         }

@@ -233,3 +233,19 @@ public enum HTTPFailure: Error, Hashable, Sendable {
     /// The library that fetches, of this name, is not on this machine.
     case missing(String)
 }
+
+extension HTTPFailure: CustomStringConvertible {
+    /// For the log.
+    public var description: String {
+        switch self {
+        case .connection(let reason): reason.rawValue
+        case .stalled: "stalled"
+        case .short: "short"
+        case .tooLarge: "too_large"
+        case .malformed: "malformed"
+        case .file(let error): error.description
+        case .cancelled: "cancelled"
+        case .missing(let library): "this machine has no \(library)"
+        }
+    }
+}

@@ -148,11 +148,11 @@ extension PPSP {
         case .failure(let failure) where failure.mayPass:
             let failures = (partners[tie]?.take?.web?.failures ?? 0) + 1
             partners[tie]?.take?.web?.failures = failures
-            guard failures < Self.mostFailures else { return leaveWeb(tie, failure.word, into: &effects) }
+            guard failures < Self.mostFailures else { return leaveWeb(tie, "\(failure)", into: &effects) }
             rest(tie, until: now.instant + Self.pause)
         case .success(let answer) where answer.status != 206: leaveWeb(tie, "\(answer.status)", into: &effects)
         case .success: leaveWeb(tie, "unproved", into: &effects)
-        case .failure(let failure): leaveWeb(tie, failure.word, into: &effects)
+        case .failure(let failure): leaveWeb(tie, "\(failure)", into: &effects)
         }
     }
 
@@ -233,20 +233,6 @@ extension HTTPFailure {
         switch self {
         case .connection, .short: true
         default: false
-        }
-    }
-
-    /// For the log.
-    fileprivate var word: String {
-        switch self {
-        case .connection(let reason): reason.rawValue
-        case .stalled: "stalled"
-        case .short: "short"
-        case .tooLarge: "too_large"
-        case .malformed: "malformed"
-        case .file(let error): "\(error)"
-        case .cancelled: "cancelled"
-        case .missing: "no_library"
         }
     }
 }

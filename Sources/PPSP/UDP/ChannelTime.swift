@@ -81,12 +81,16 @@ extension PPSP {
         return next
     }
 
-    /// Somebody did not answer, or went away: later once more.
+    /// Somebody did not answer, or went away: later once more, or never if nobody but a peer has told of it.
     mutating func callFailed(
         _ channel: Channel, _ reason: CloseReason, at now: Moment, into effects: inout Effects
     ) {
         guard var callee = swarms[channel.swarm]?.callees[channel.remote] else { return }
         callee.failures += 1
+        guard !callee.isUseless else {
+            swarms[channel.swarm]?.callees[channel.remote] = nil
+            return
+        }
         let pause = min(Self.longestPause, Self.firstPause * (1 << min(callee.failures - 1, 6)))
         callee.next = now.instant + pause / 2 + (pause / 2) * Double.random(in: 0...1, using: &random)
         swarms[channel.swarm]?.callees[channel.remote] = callee

@@ -71,7 +71,7 @@ public final class DigestWork: @unchecked Sendable {
         if done == 0 { try begin() }
         let end = done + min(count - done, UInt64(Self.jobOctets))
         while done < end {
-            if try hashMany() { continue }
+            if try hashMany(upTo: end) { continue }
             let blockEnd = count - done < block - done % block ? count : done - done % block + block
             let piece = min(end, blockEnd, done + UInt64(pieceOctets)) - done
             if digester == nil { digester = Digester(algorithm, key: key) }
@@ -99,12 +99,13 @@ public final class DigestWork: @unchecked Sendable {
         return done == count
     }
 
-    /// Hashes the next blocks of a file together, if a piece of it holds several; whether it did.
-    private func hashMany() throws(SystemError) -> Bool {
+    /// Hashes the next blocks of a file together, if a piece of it holds several; whether it did. The last of them may
+    /// go beyond the end of the job.
+    private func hashMany(upTo end: UInt64) throws(SystemError) -> Bool {
         guard case .inFile = octets, key == nil, places == nil, block <= UInt64(Self.manyOctets / 16),
             done % block == 0
         else { return false }
-        let room = UInt64(Self.manyOctets)
+        let room = max(block, min(UInt64(Self.manyOctets), end - done))
         let wanted = min(count - done, room - room % block)
         let piece = try file?.read(count: Int(wanted), at: start + done) ?? Bytes()
         guard piece.count == wanted else { throw .endOfFile }
