@@ -156,8 +156,9 @@ extension PPSP {
                 .response(.successful), transactionID: message.transactionID, peerID: peerID, swarmID: swarm.id,
                 methods: methods), on: tie.connection, at: now, into: &effects)
         for map in maps.dropFirst() { tell(map, tie, at: now, into: &effects) }
-        // Who has chunks that we miss is asked on the same connection.
-        if swarm.phase == .fetching, partners[tie]?.take == nil { ask(tie, at: now, into: &effects) }
+        // Who has chunks that we miss is asked on the same connection, unless it has been.
+        guard swarm.phase == .fetching, partners[tie]?.take == nil, !takesByDatagrams(tie) else { return }
+        ask(tie, at: now, into: &effects)
     }
 
     /// Peers of a swarm, for another one (PPSP section 5): heard within a minute, never the asker.

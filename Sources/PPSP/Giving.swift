@@ -49,12 +49,13 @@ extension PPSP {
     }
 
     /// Sends what is queued, as far as the connection takes it.
-    mutating func giveMore(_ tie: Tie, at now: Moment, into effects: inout Effects) {
-        guard partners[tie]?.give?.isChoked == false, links[tie.connection]?.isChannel == false else { return }
+    mutating func giveMore(_ partner: Partner, at now: Moment, into effects: inout Effects) {
+        guard let give = partner.give, !give.queue.isEmpty, !give.isChoked else { return }
+        let tie = partner.tie
         while let link = links[tie.connection], !link.isStalled, !link.isLeaving, link.handing < Self.handedOctets,
             let chunk = next(tie)
         {
-            give(chunk, tie, at: now, into: &effects)
+            self.give(chunk, tie, at: now, into: &effects)
         }
     }
 
@@ -149,22 +150,38 @@ extension PPSP {
         }
     }
 
+    /// Those who miss something and ask us for it, who pushes and waits for word of what has come, and at the end those
+    /// who have given. A peer that has opened a channel to us asks there alone.
+    private func audience(_ swarm: Swarm) -> [Partner] {
+        let opened = Set(channels.table.values.lazy.filter { $0.swarm == swarm.number && !$0.isOurs }.map(\.remote))
+        return swarm.peers.filter { partner in
+            guard !partner.has.isComplete else {
+                // Whoever has given learns that no more is wanted.
+                return partner.take.map { $0.isPush || swarm.have.isComplete && $0.octets > 0 } ?? false
+            }
+            guard !opened.isEmpty, let link = links[partner.tie.connection] else { return true }
+            guard link.isChannel else { return link.listens.map { !opened.contains($0) } ?? true }
+            return !opened.contains(link.remote) || !isOurChannel(partner.tie.connection)
+        }
+    }
+
     /// Those who miss something hear what is new: by a transfer where there is one, else by an ADVERTISE.
     mutating func tellNews(_ number: Int, at now: Moment, into effects: inout Effects) {
         timers.cancel(.news(number))
         guard let swarm = swarms[number], !swarm.news.isEmpty else { return }
         let news = swarm.news
         swarm.news.removeAll()
-        let messages = news.ranges().map { ChunkMessage.have($0) }
-        // Who pushes has all, and waits for word of what has come.
-        for partner in swarm.peers where !partner.has.isComplete || partner.take?.isPush ?? false {
+        // All of it is one run.
+        let told = swarm.have.isComplete ? swarm.have : news
+        let messages = told.ranges().map { ChunkMessage.have($0) }
+        for partner in audience(swarm) {
             let tie = partner.tie
             if let give = partner.give, give.isChosen {
                 send(messages, give.id, give.rules, on: tie.connection, into: &effects)
             } else if let take = partner.take, take.web == nil {
                 send(messages, take.id, take.rules, on: tie.connection, into: &effects)
             } else {
-                for map in Availability.map(.add, of: news, chunkSize: swarm.metadata.chunkSize) {
+                for map in Availability.map(.add, of: told, chunkSize: swarm.metadata.chunkSize) {
                     tell(map, tie, at: now, into: &effects)
                 }
             }

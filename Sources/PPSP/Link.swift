@@ -153,6 +153,10 @@ final class Partner {
         var isChoked = false
         /// It was late: it is not asked before.
         var restsUntil: Instant?
+        /// Others are not slow before that time.
+        var looksAgainAt: Instant?
+        /// It does not answer: it is asked for nothing more until it does.
+        var isSilent = false
         /// It gives without being asked.
         let isPush: Bool
         /// What it has told of hashes since its last chunk, and what nothing has proved yet.
@@ -164,6 +168,11 @@ final class Partner {
 
         init(id: UInt64, rules: ChunkRules, window: Int, isPush: Bool = false) {
             (self.id, self.rules, self.window, self.isPush) = (id, rules, window, isPush)
+        }
+
+        /// Whether it gives what it is asked for.
+        func mayBeAsked(at now: Instant) -> Bool {
+            !isChoked && !isSilent && !isPush && restsUntil.map { $0 <= now } ?? true
         }
 
         /// It gives nothing for now; the chunks that were asked for, in order, which will not come.

@@ -68,11 +68,12 @@ extension PPSP {
         var room = configuration.maxPeers - own.peers.count - own.candidates.values.count { $0.connection != nil }
         var next: Instant?
         // Strangers have half of the room at most (PPSP section 10.1).
-        let ordered = own.candidates.sorted {
-            ($0.value.isGiven ? 0 : 1, "\($0.key)") < ($1.value.isGiven ? 0 : 1, "\($1.key)")
+        let ordered = own.candidates.filter { $0.value.connection == nil }.sorted {
+            ($0.value.isGiven ? 0 : 1, $0.key) < ($1.value.isGiven ? 0 : 1, $1.key)
         }
-        for (destination, candidate) in ordered where candidate.connection == nil {
-            if let connection = connection(to: destination) {
+        let reached = ordered.isEmpty ? [:] : connections
+        for (destination, candidate) in ordered {
+            if let connection = reached[destination] {
                 want(swarm, on: connection, at: now, into: &effects)
             } else if room > 0, candidate.next <= now.instant {
                 dial(destination, swarm, at: now, into: &effects)
@@ -85,13 +86,15 @@ extension PPSP {
         if let next { timers.set(.meet(swarm), at: next) }
     }
 
-    /// The connection on which somebody at that address is, or will be, reached.
-    private func connection(to destination: Destination) -> ConnectionID? {
-        links.filter { link in
-            if link.value.dialled == destination { return true }
-            guard case .address(let address) = destination else { return false }
-            return link.value.listens == address
-        }.keys.min()
+    /// The connections on which somebody is, or will be, reached; the oldest of those to one destination.
+    private var connections: [Destination: ConnectionID] {
+        var connections: [Destination: ConnectionID] = [:]
+        for (connection, link) in links {
+            for destination in [link.dialled, link.listens.map(Destination.address)].compactMap(\.self) {
+                connections[destination] = min(connection, connections[destination] ?? connection)
+            }
+        }
+        return connections
     }
 
     private mutating func dial(
@@ -130,9 +133,7 @@ extension PPSP {
         _ connection: ConnectionID, local: SocketAddress, from remote: SocketAddress, at now: Moment,
         into effects: inout Effects
     ) {
-        let fromThere = links.values.count { $0.dialled == nil && $0.remote.ip == remote.ip }
-        let isCrowded = !remote.ip.isLoopback && fromThere >= configuration.maxConnectionsPerAddress
-        guard links.count < configuration.maxConnections, !isCrowded, !life.isStopping else {
+        guard hasRoom(for: remote), !life.isStopping else {
             reject(remote, "limit", into: &effects)
             return effects.append(.abort(connection, .limit))
         }
@@ -162,6 +163,14 @@ extension PPSP {
             swarms[swarm]?.candidates[dialled]?.failures = 0
             ask(Tie(connection: connection, swarm: swarm), at: now, into: &effects)
         }
+    }
+
+    /// Whether one more connection, or channel, may come from there (PPSP section 10.1).
+    func hasRoom(for remote: SocketAddress) -> Bool {
+        guard links.count < configuration.maxConnections else { return false }
+        guard !remote.ip.isLoopback else { return true }
+        let fromThere = links.values.count { $0.dialled == nil && $0.remote.ip == remote.ip }
+        return fromThere < configuration.maxConnectionsPerAddress
     }
 
     mutating func ended(_ connection: ConnectionID, into effects: inout Effects) {

@@ -48,6 +48,8 @@ public struct PPSP: PeerProtocol {
     /// What is asked over HTTP, and what is being answered.
     var webRanges: [RequestID: WebRange] = [:]
     var webAnswers: [ExchangeID: WebAnswer] = [:]
+    /// When slots were chosen last.
+    var slotsChosenAt = Instant(nanoseconds: 0)
     var counters = Counters()
 
     /// The protocol for a node that proves itself by an Ed25519 key.
@@ -123,7 +125,7 @@ public struct PPSP: PeerProtocol {
         guard swarms[swarm] != nil else { return }
         checkArrivals(swarm, into: &effects)
         askForMore(swarm, at: now, into: &effects)
-        for tie in ties(of: swarm) { giveMore(tie, at: now, into: &effects) }
+        for partner in swarms[swarm]?.peers ?? [] { giveMore(partner, at: now, into: &effects) }
     }
 
     /// The peers of a swarm, in the order in which they came.

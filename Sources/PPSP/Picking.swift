@@ -16,24 +16,41 @@ extension PPSP {
     /// How long a chunk may be on its way before another peer is asked for it, too: the time that news may take (PPSP
     /// section 8). Sooner most of the last chunks would come twice.
     private static let endgameTime = Duration.milliseconds(250)
+    /// How long a chunk may be on its way at any time before somebody who has nothing to do is asked for it, too; and
+    /// how often that is looked at.
+    private static let (slowTime, slowPause) = (Duration.seconds(2), Duration.milliseconds(500))
 
     /// Asks every peer of a swarm that has room; last those who have all, so that they are asked for what is left.
     mutating func askForMore(_ number: Int, at now: Moment, into effects: inout Effects) {
         guard let swarm = swarms[number], swarm.phase == .fetching else { return }
-        for isComplete in [false, true] {
-            for partner in swarm.peers where partner.has.isComplete == isComplete {
-                askForMore(partner, swarm, at: now, into: &effects)
+        var last: [Partner] = []
+        for partner in swarm.peers {
+            guard let take = partner.take, take.mayBeAsked(at: now.instant) else { continue }
+            if partner.has.isComplete {
+                last.append(partner)
+            } else {
+                askForMore(partner, take, swarm, at: now, into: &effects)
             }
+        }
+        for partner in last {
+            guard let take = partner.take else { continue }
+            askForMore(partner, take, swarm, at: now, into: &effects)
         }
     }
 
+    /// Asks a peer that has more than it had.
+    mutating func askForMore(of tie: Tie, at now: Moment, into effects: inout Effects) {
+        guard let swarm = swarms[tie.swarm], swarm.phase == .fetching, let partner = partners[tie],
+            let take = partner.take, take.mayBeAsked(at: now.instant)
+        else { return }
+        askForMore(partner, take, swarm, at: now, into: &effects)
+    }
+
     private mutating func askForMore(
-        _ partner: Partner, _ swarm: Swarm, at now: Moment, into effects: inout Effects
+        _ partner: Partner, _ take: Partner.Take, _ swarm: Swarm, at now: Moment, into effects: inout Effects
     ) {
         let tie = partner.tie
-        guard let take = partner.take, !take.isChoked, !take.isPush,
-            take.restsUntil.map({ $0 <= now.instant }) ?? true, links[tie.connection]?.isStalled == false
-        else { return }
+        guard links[tie.connection]?.isStalled == false else { return }
         var messages: [ChunkMessage] = []
         var left = rangesLeft(take, swarm.number)
         while left > 0, let run = pick(partner, take, at: now.instant) {
@@ -74,7 +91,7 @@ extension PPSP {
         guard room >= min(own, Self.leastOctets) || take.asked.isEmpty && swarm.pendingOctets == 0 else { return nil }
         let most = min(max(1, UInt64(max(0, min(room, Self.runOctets))) / swarm.chunkSize), chunksLeft(take, swarm))
         guard let room = place(of: swarm, tie, partner, at: now) else {
-            return pickTwice(swarm, tie, partner, at: now)
+            return pickTwice(swarm, tie, partner, at: now) ?? pickSlow(swarm, partner, take, most, at: now)
         }
         var last = room.first
         while last < room.last, last - room.first + 1 < most, partner.has.contains(last + 1),
@@ -154,5 +171,31 @@ extension PPSP {
             timers.set(.chunks(tie), at: next)
         }
         return nil
+    }
+
+    /// What others were asked for long ago, somebody who has nothing to do is asked for too.
+    private mutating func pickSlow(
+        _ swarm: Swarm, _ partner: Partner, _ take: Partner.Take, _ most: UInt64, at now: Instant
+    ) -> ChunkRange? {
+        guard take.asked.isEmpty, take.looksAgainAt.map({ $0 <= now }) ?? true else { return nil }
+        func isSlow(_ chunk: UInt64, since asked: Instant?) -> Bool {
+            guard let asked, now - asked >= Self.slowTime, partner.has.contains(chunk) else { return false }
+            return !swarm.inHand.contains(chunk) && swarm.peers.count { $0.take?.asked[chunk] != nil } < 2
+        }
+        var oldest: (asked: Instant, chunk: UInt64, take: Partner.Take)?
+        for other in swarm.peers where other !== partner {
+            guard let take = other.take else { continue }
+            for (chunk, asked) in take.asked where (asked, chunk) < oldest.map({ ($0.asked, $0.chunk) }) ?? (now, 0) {
+                if isSlow(chunk, since: asked) { oldest = (asked, chunk, take) }
+            }
+        }
+        guard let oldest else {
+            take.looksAgainAt = now + Self.slowPause
+            if !timers.isSet(.chunks(partner.tie)) { timers.set(.chunks(partner.tie), at: now + Self.slowPause) }
+            return nil
+        }
+        var last = oldest.chunk
+        while last - oldest.chunk + 1 < most, isSlow(last + 1, since: oldest.take.asked[last + 1]) { last += 1 }
+        return ChunkRange(oldest.chunk, last)
     }
 }

@@ -5,8 +5,8 @@ internal import PeerCore
 extension PPSP {
     /// From one choice to the next (PPSP section 9.4).
     private static let chooseTime = Duration.seconds(10)
-    /// A slot that is not used for so long is another's.
-    private static let idleTime = Duration.seconds(10)
+    /// A slot that is not used for so long is another's; how often that is looked at.
+    private static let idleTime = Duration.seconds(2)
 
     /// Those who hold a slot, in order.
     private var holders: [Tie] { partners.keys.filter { partners[$0]?.give?.hasSlot ?? false }.sorted() }
@@ -18,7 +18,10 @@ extension PPSP {
     mutating func takesSlot(_ tie: Tie, at now: Moment, into effects: inout Effects) -> Bool {
         guard let give = partners[tie]?.give else { return false }
         if give.hasSlot { return true }
-        if !timers.isSet(.slots) { timers.set(.slots, at: now.instant + Self.chooseTime) }
+        if !timers.isSet(.slots) {
+            slotsChosenAt = now.instant
+            timers.set(.slots, at: now.instant + Self.idleTime)
+        }
         // One more than is configured: the optimistic one.
         if slotsTaken <= configuration.uploadSlots {
             partners[tie]?.give?.hasSlot = true
@@ -61,15 +64,29 @@ extension PPSP {
         }
     }
 
+    /// Slots that nobody uses go to those who wait, and now and then all are chosen anew.
+    mutating func slotsDue(at now: Moment, into effects: inout Effects) {
+        for tie in holders where isIdle(tie, at: now.instant) { partners[tie]?.give?.hasSlot = false }
+        if now.instant - slotsChosenAt >= Self.chooseTime { chooseSlots(at: now, into: &effects) }
+        fillSlots(at: now, into: &effects)
+        guard !holders.isEmpty || !waiting.isEmpty else { return }
+        timers.set(.slots, at: now.instant + Self.idleTime)
+    }
+
+    /// Whether a peer has asked for nothing, and got nothing, for a while, or wants nothing more.
+    private func isIdle(_ tie: Tie, at now: Instant) -> Bool {
+        guard let partner = partners[tie], let give = partner.give, give.queue.isEmpty,
+            partner.has.isComplete || now - give.usedAt >= Self.idleTime
+        else { return false }
+        if let channel = channels.number(of: tie.connection) { return channels[channel]?.out.isIdle ?? true }
+        return links[tie.connection]?.handing == 0 && links[tie.connection]?.isStalled == false
+    }
+
     /// Slots go to those who give most, or who take most where nothing is wanted; one by chance.
-    mutating func chooseSlots(at now: Moment, into effects: inout Effects) {
-        for tie in holders where now.instant - (partners[tie]?.give?.usedAt ?? now.instant) >= Self.idleTime {
-            partners[tie]?.give?.hasSlot = false
-        }
+    private mutating func chooseSlots(at now: Moment, into effects: inout Effects) {
+        slotsChosenAt = now.instant
         let waiting = waiting
-        if waiting.isEmpty {
-            if holders.isEmpty { return }
-        } else if slotsTaken > configuration.uploadSlots {
+        if !waiting.isEmpty, slotsTaken > configuration.uploadSlots {
             let worst = holders.min { worth($0) < worth($1) }
             if let worst { choke(worst, into: &effects) }
             let lucky = waiting[Int.random(in: waiting.indices, using: &random)]
@@ -80,8 +97,6 @@ extension PPSP {
             let octets = swarm.phase == .complete ? give.octets : partners[tie]?.take?.octets ?? 0
             partners[tie]?.give?.octetsBefore = octets
         }
-        fillSlots(at: now, into: &effects)
-        timers.set(.slots, at: now.instant + Self.chooseTime)
     }
 
     /// Octets since the last choice: what it gave us, or what it took where nothing is wanted of it.

@@ -40,7 +40,7 @@ extension PPSP {
             case .news(let swarm): tellNews(swarm, at: now, into: &effects)
             case .keep(let swarm): keep(swarm, into: &effects)
             case .channel(let number): channelDue(number, at: now, into: &effects)
-            case .slots: chooseSlots(at: now, into: &effects)
+            case .slots: slotsDue(at: now, into: &effects)
             case .progress: tellProgress(at: now, into: &effects)
             }
         }

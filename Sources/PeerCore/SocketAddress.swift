@@ -30,7 +30,7 @@ extension SocketAddress: Comparable, CustomStringConvertible {
 }
 
 /// Where to connect to: an address, or a configured host name that is resolved at every dial.
-public enum Destination: Hashable, Sendable, CustomStringConvertible {
+public enum Destination: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// A known address.
     case address(SocketAddress)
     /// A name and a port.

@@ -115,6 +115,39 @@ struct DatagramSwarmTests {
         #expect(copies < 1.9, "\(copies) copies")
     }
 
+    @Test func `two who take from each other open one channel each, and ask over TCP no more than that takes`() throws {
+        let lab = Lab()
+        lab.simulator.network.bandwidth = 200_000
+        let seed = Self.node(lab)
+        let octets = Lab.octets(300_000)
+        let swarm = try lab.add(octets, at: seed)
+        let fetchers = [Self.node(lab), Self.node(lab)]
+        for fetcher in fetchers { try lab.fetch(swarm, at: fetcher, from: [seed] + fetchers.filter { $0 != fetcher }) }
+        try lab.settle(within: .seconds(60), "not all are complete") {
+            fetchers.allSatisfy { lab.content($0) == octets }
+        }
+        for fetcher in fetchers {
+            let opened = lab.events("channel_open", of: fetcher).filter { $0.string("direction") == "out" }
+            #expect(opened.count == 2)
+            #expect(lab.events("channel_failed", of: fetcher).isEmpty)
+            #expect(lab.events("peer_ready", of: fetcher).count < 20)
+        }
+    }
+
+    @Test func `who has no room says so, and chunks come over TCP`() throws {
+        let lab = Lab()
+        // One connection, and no channel beside it.
+        let seed = Self.node(lab) { $0.maxConnectionsPerAddress = 1 }
+        let fetcher = Self.node(lab)
+        let octets = Lab.octets(100_000)
+        let swarm = try lab.add(octets, at: seed)
+        let start = lab.simulator.now
+        try lab.fetch(swarm, at: fetcher, from: [seed])
+        try lab.settle(within: .seconds(30), "it is not complete") { lab.content(fetcher) == octets }
+        #expect(lab.simulator.now - start < .seconds(1), "nobody waits for an answer")
+        #expect(lab.events("channel_failed", of: fetcher).map { $0.string("reason") } == ["refused"])
+    }
+
     @Test func `a lossless bottleneck is filled, and its queue stays at the target`() throws {
         let lab = Lab(network: NetworkModel(delay: .milliseconds(20) ... .milliseconds(20)))
         // 10 Mbit/s, of which a quarter of a second may wait.
@@ -140,7 +173,7 @@ struct DatagramSwarmTests {
 
     @Test func `a liar in ten among nodes with lossy datagrams does not keep anybody from the content`() throws {
         let isLong = ProcessInfo.processInfo.environment["PEERNODE_LONG_TESTS"] != nil
-        let (count, size) = isLong ? (100, 2_000_000) : (10, 200_000)
+        let (count, size) = isLong ? (100, 2_000_000) : (30, 100_000)
         var network = NetworkModel(delay: .milliseconds(50) ... .milliseconds(50))
         (network.loss, network.bandwidth, network.backlog) = (0.05, 1_250_000, 125_000)
         let lab = Lab(network: network)

@@ -13,6 +13,7 @@ extension Partner.Take {
     fileprivate func came(_ chunk: UInt64, _ count: Int, at now: Instant) -> Instant? {
         let askedAt = asked.removeValue(forKey: chunk)
         octets &+= UInt64(count)
+        isSilent = false
         pace.add(count, askedAt: askedAt, at: now)
         return askedAt
     }
@@ -119,6 +120,7 @@ extension PPSP {
             guard channel.unanswered < Self.mostUnanswered else {
                 return givesNothing(number, take, at: now, into: &effects)
             }
+            if channel.unanswered > 0 { leaveOne(take, tie, number) }
             channels[number]?.unanswered += 1
             channels[number]?.askTime.double()
             askAgain(number, isLate: isLate, at: now)
@@ -129,6 +131,19 @@ extension PPSP {
             return
         }
         timers.set(.chunks(tie), at: max(first, now.instant - timeout) + patience(with: tie))
+    }
+
+    /// Nothing has come twice in a row: one chunk is enough to see whether it gives any, others may give the rest.
+    private mutating func leaveOne(_ take: Partner.Take, _ tie: Tie, _ number: UInt32) {
+        take.isSilent = true
+        let rest = Array(take.asked.keys.sorted().dropFirst())
+        guard !rest.isEmpty else { return }
+        for chunk in rest {
+            take.asked[chunk] = nil
+            take.withdrawn.insert(chunk)
+        }
+        channels.say(Self.runs(rest).map { .cancel($0) }, on: number)
+        release(rest, tie.swarm)
     }
 
     /// Requests that may be lost are made again.
@@ -169,6 +184,7 @@ extension PPSP {
         for chunk in late { partners[channel.tie]?.take?.withdrawn.insert(chunk) }
         release(late, channel.swarm)
         channels[number]?.unanswered = 0
+        take.isSilent = false
         let rest = now.instant + configuration.chunkTime
         partners[channel.tie]?.take?.restsUntil = rest
         timers.set(.chunks(channel.tie), at: rest)

@@ -45,6 +45,7 @@ extension PPSP {
         // Before our handshake is answered nothing else counts.
         guard channels[number]?.theirs != nil else { return }
         var arrived: [(chunks: ChunkRange, delay: UInt64?)] = []
+        var hasNews = false
         for message in messages {
             switch message {
             case .data(let chunk, let time, let payload):
@@ -56,13 +57,14 @@ extension PPSP {
                 arrived.append((range, nil))
                 partners[tie]?.has.insert(range)
                 partners[tie]?.isKnown = true
-                toPump.insert(tie.swarm)
+                hasNews = true
             case .integrity(let node, let hash): partners[tie]?.take?.keep(node, hash)
             default: hearRequest(message, tie, number, at: now, into: &effects)
             }
             guard channels[number] != nil else { return }
         }
         if !arrived.isEmpty { acknowledged(arrived, tie, number, at: now) }
+        if hasNews { askForMore(of: tie, at: now, into: &effects) }
     }
 
     private mutating func hearRequest(
@@ -95,7 +97,7 @@ extension PPSP {
         if handshake.isClose {
             // There is nobody to be told any more.
             channels[number]?.theirs = nil
-            channelFailed(number, .closedByPeer, at: now, into: &effects)
+            channelFailed(number, channel.theirs == nil ? .refused : .closedByPeer, at: now, into: &effects)
             return false
         }
         if channel.theirs == nil {

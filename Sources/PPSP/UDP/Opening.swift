@@ -53,7 +53,18 @@ extension PPSP {
             return
         }
         retire(tie)
+        guard !takesByDatagrams(tie) else { return }
         openChannel(tie.swarm, to: endpoint.address, agreed.addressing, by: tie, at: now, into: &effects)
+    }
+
+    /// Whether chunks come, or will come, by a channel that a peer has told of, over this connection or another one.
+    func takesByDatagrams(_ tie: Tie) -> Bool {
+        channels.table.values.contains { channel in
+            guard channel.swarm == tie.swarm, let signalling = channel.signalling else { return false }
+            guard signalling != tie else { return true }
+            guard let culprit = links[tie.connection]?.culprit else { return false }
+            return links[signalling.connection]?.culprit == culprit
+        }
     }
 
     /// A transfer over TCP has an end; what still comes by it is no mistake.
@@ -128,10 +139,12 @@ extension PPSP {
             let swarm = swarms[number], swarm.isServed, let function = swarm.metadata.hashFunction,
             !isBanned(Culprit(ip: remote.ip, peerID: .zero), at: now.instant)
         else { return ignore("opening") }
+        guard hasRoom(for: remote) else {
+            reject(remote, "limit", into: &effects)
+            return refuse(handshake.channel, to: remote, into: &effects)
+        }
         guard let rules = handshake.rules(for: swarm.metadata, function) else {
-            let close = Datagram(channel: handshake.channel, [.handshake(.close)])
-            effects.append(.sendDatagram(close.bytes(.opening), from: Self.datagrams, to: remote))
-            return
+            return refuse(handshake.channel, to: remote, into: &effects)
         }
         // Nothing is kept of it but this, in a table that does not grow (digest section 2).
         let waiting = Channels.Waiting(
@@ -145,6 +158,12 @@ extension PPSP {
         effects.append(.sendDatagram(said.bytes(rules), from: Self.datagrams, to: remote))
     }
 
+    /// Somebody who opens a channel hears that there will be none.
+    private func refuse(_ channel: UInt32, to remote: SocketAddress, into effects: inout Effects) {
+        let close = Datagram(channel: channel, [.handshake(.close)])
+        effects.append(.sendDatagram(close.bytes(.opening), from: Self.datagrams, to: remote))
+    }
+
     /// Something came on a number that was the answer to a handshake, from where that came: now it is a channel.
     mutating func proveChannel(
         _ number: UInt32, from remote: SocketAddress, at now: Moment, into effects: inout Effects
@@ -155,9 +174,9 @@ extension PPSP {
         if let old = channels.number(at: Channels.Place(remote: remote, swarm: waiting.swarm, isOurs: false)) {
             removeChannel(old, at: now, into: &effects)
         }
-        let fromThere = remote.ip.isLoopback ? 0 : links.values.count { $0.dialled == nil && $0.remote.ip == remote.ip }
-        guard links.count < configuration.maxConnections, fromThere < configuration.maxConnectionsPerAddress else {
+        guard hasRoom(for: remote) else {
             reject(remote, "limit", into: &effects)
+            refuse(waiting.theirs, to: remote, into: &effects)
             return false
         }
         let channel = Channel(
