@@ -72,10 +72,13 @@ extension PPSP {
     ) -> [Arrival] {
         guard check.isRange, let function = swarms[number]?.metadata.hashFunction else {
             return zip(check.arrivals, digests).compactMap { arrival, digest in
-                var hashes = partners[arrival.tie]?.take?.unverified ?? UnverifiedHashes()
+                // Moved, so that they are changed in their place.
+                var hashes = UnverifiedHashes()
+                let take = partners[arrival.tie]?.take
+                if let take { swap(&hashes, &take.unverified) }
                 for (node, hash) in arrival.hashes { hashes.insert(node, hash) }
                 let holds = prove(arrival, digest, with: &hashes, number, into: &effects)
-                partners[arrival.tie]?.take?.unverified = hashes
+                take?.unverified = hashes
                 return holds ? arrival : nil
             }
         }

@@ -50,7 +50,7 @@ extension PPSP {
         _ partner: Partner, _ take: Partner.Take, _ swarm: Swarm, at now: Moment, into effects: inout Effects
     ) {
         let tie = partner.tie
-        guard links[tie.connection]?.isStalled == false else { return }
+        guard room(take, swarm) != nil, links[tie.connection]?.isStalled == false else { return }
         var messages: [ChunkMessage] = []
         var left = rangesLeft(take, swarm.number)
         while left > 0, let run = pick(partner, take, at: now.instant) {
