@@ -134,6 +134,21 @@ struct DatagramSwarmTests {
         }
     }
 
+    @Test func `whoever waits for a slot of the seed gets chunks from the others meanwhile`() throws {
+        let lab = Lab(network: NetworkModel(delay: .milliseconds(1) ... .milliseconds(1)))
+        lab.simulator.network.bandwidth = 20_000_000
+        let seed = Self.node(lab)
+        let octets = Lab.octets(1_000_000)
+        let swarm = try lab.add(octets, at: seed, chunkBytes: 16_384)
+        let fetchers = (0..<8).map { _ in Self.node(lab) }
+        let start = lab.simulator.now
+        for fetcher in fetchers { try lab.fetch(swarm, at: fetcher, from: [seed]) }
+        try lab.settle(within: .seconds(30), "not all are complete") {
+            fetchers.allSatisfy { lab.content($0) == octets }
+        }
+        #expect(lab.simulator.now - start < .milliseconds(700))
+    }
+
     @Test func `who has no room says so, and chunks come over TCP`() throws {
         let lab = Lab()
         // One connection, and no channel beside it.

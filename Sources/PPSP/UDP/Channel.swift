@@ -115,6 +115,12 @@ struct Channels {
         return channel
     }
 
+    /// Something goes on a channel, even if there is nothing to be said.
+    mutating func speak(on number: UInt32) {
+        table[number]?.mustSpeak = true
+        touched.insert(number)
+    }
+
     mutating func say(_ messages: [ChunkMessage], on number: UInt32) {
         guard table[number] != nil else { return }
         table[number]?.words += messages

@@ -47,7 +47,7 @@ extension PPSP {
         if isDone, now.instant - channel.heardAt >= configuration.keepAlive {
             return removeChannel(number, at: now, into: &effects)
         }
-        channels[number]?.mustSpeak = !isDone
+        if !isDone { channels.speak(on: number) }
     }
 
     // MARK: - Those who are called by datagrams alone

@@ -109,8 +109,7 @@ extension PPSP {
         }
         // A duplicate: what we have said after the first did not come (digest section 9, rule 3).
         guard channel.isOurs, handshake.channel == channel.theirs else { return false }
-        channels[number]?.mustSpeak = true
-        channels.touched.insert(number)
+        channels.speak(on: number)
         if partners[channel.tie]?.take?.asked.isEmpty == false { askAgain(number, isLate: { _ in true }, at: now) }
         return true
     }

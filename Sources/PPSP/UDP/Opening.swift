@@ -211,7 +211,7 @@ extension PPSP {
         channels[number]?.out = Outflow(rules, to: channel.remote)
         channels[number]?.triesAgainAt = nil
         // It waits for the proof that we get its datagrams.
-        channels[number]?.mustSpeak = true
+        channels.speak(on: number)
         links[channel.connection]?.isOpen = true
         swarms[channel.swarm]?.callees[channel.remote]?.failures = 0
         if let tie = channel.signalling { retire(tie) }
