@@ -149,12 +149,25 @@ extension PPSP {
         for source in sources { addCandidate(source, number, isGiven: true, at: now, into: &effects) }
         remember(number, into: &effects)
         guard let swarm = swarms[number] else { return }
+        var row = row(of: swarm)
+        if let problem = problem(with: swarm, arguments) { row["problem"] = .string(problem) }
         guard swarm.phase != .complete, arguments.bool("wait") != false else {
-            return effects.reply(id, [row(of: swarm)])
+            return effects.reply(id, [row])
         }
         watchers[id] = Watcher(swarm: number, since: now.instant, isReading: isReading)
-        effects.reply(id, [row(of: swarm)], .more)
+        effects.reply(id, [row], .more)
         timers.set(.progress, at: now.instant + Self.progressPause)
+    }
+
+    /// What whoever asks for a content should know at once.
+    private func problem(with swarm: Swarm, _ arguments: Record) -> String? {
+        if let into = arguments.string("into").flatMap({ Self.split($0) }), into != (swarm.place, swarm.name) {
+            return "it goes to \(swarm.place)/\(swarm.name), where it was asked for first"
+        }
+        let isKnown = !swarm.candidates.isEmpty || !swarm.callees.isEmpty || !swarm.peers.isEmpty
+        let isConfigured = !configuration.peers.isEmpty || !configuration.udpPeers.isEmpty
+        guard swarm.phase != .complete, !isKnown, !isConfigured else { return nil }
+        return "nobody is known who may have it: name a peer (SWARM@HOST:PORT), or one in /content/peers"
     }
 
     /// Where somebody is who speaks RFC 7574 and nothing else: `udp:address:port`, or without the port.

@@ -49,6 +49,19 @@ struct SwarmTests {
         #expect(copies <= 2, "\(copies) copies")
     }
 
+    @Test func `whoever asks for a content hears what stands in the way`() throws {
+        let lab = Lab()
+        let fetcher = lab.node()
+        let swarm = String(repeating: "7", count: 64)
+        func problem(_ arguments: Record) throws -> String? {
+            let all = (["swarm": .string(swarm), "wait": false] as Record).appending(arguments)
+            return try lab.ask(fetcher, "fetch", all).last?.string("problem")
+        }
+        #expect(try problem(["into": "/files/content"])?.hasPrefix("nobody is known") == true)
+        #expect(try problem(["into": "/files/other"]) == "it goes to /files/content, where it was asked for first")
+        #expect(try problem(["from": .text(Lab.address(7))]) == nil)
+    }
+
     @Test func `a fetcher that is killed goes on with what it had`() throws {
         let lab = Lab()
         lab.simulator.network.bandwidth = 100_000
