@@ -133,8 +133,8 @@ final class Connection {
         // time.
         while offset < bytes.count, state == .open, reception == nil {
             // What has to wait in the queue is not cut: it may be a file's by then.
-            let piece = bytes.count > Self.bulkBytes ? Self.bulkBytes : Self.pieceBytes
-            let end = owner.isIdle ? min(offset + piece, bytes.count) : bytes.count
+            let isCut = owner.isIdle && bytes.count <= Self.bulkBytes
+            let end = isCut ? min(offset + Self.pieceBytes, bytes.count) : bytes.count
             owner.deliver(.received(bytes.slice(offset..<end), on: id))
             offset = end
         }
