@@ -160,7 +160,10 @@ extension PPSP {
                 return partner.take.map { $0.isPush || swarm.have.isComplete && $0.octets > 0 } ?? false
             }
             guard !opened.isEmpty, let link = links[partner.tie.connection] else { return true }
-            guard link.isChannel else { return link.listens.map { !opened.contains($0) } ?? true }
+            guard link.isChannel else {
+                // Its channel may be dead without our knowing.
+                return partner.give?.isChosen ?? false || link.listens.map { !opened.contains($0) } ?? true
+            }
             return !opened.contains(link.remote) || !isOurChannel(partner.tie.connection)
         }
     }

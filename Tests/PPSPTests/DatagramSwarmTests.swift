@@ -134,6 +134,23 @@ struct DatagramSwarmTests {
         }
     }
 
+    @Test func `when datagrams stop coming through, all goes on over TCP, and news too`() throws {
+        let lab = Lab()
+        lab.simulator.network.bandwidth = 200_000
+        let seed = Self.node(lab)
+        let octets = Lab.octets(1_000_000)
+        let swarm = try lab.add(octets, at: seed)
+        let fetchers = [Self.node(lab), Self.node(lab)]
+        for fetcher in fetchers { try lab.fetch(swarm, at: fetcher, from: [seed] + fetchers.filter { $0 != fetcher }) }
+        try lab.run(.seconds(2))
+        lab.simulator.network.loss = 1
+        try lab.settle(within: .seconds(120), "not all are complete") {
+            fetchers.allSatisfy { lab.content($0) == octets }
+        }
+        let copies = Double(lab.core(seed)?.counters.bytesSent ?? 0) / Double(octets.count)
+        #expect(copies < 1.6, "\(copies) copies")
+    }
+
     @Test func `whoever waits for a slot of the seed gets chunks from the others meanwhile`() throws {
         let lab = Lab(network: NetworkModel(delay: .milliseconds(1) ... .milliseconds(1)))
         lab.simulator.network.bandwidth = 20_000_000
