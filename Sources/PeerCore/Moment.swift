@@ -14,9 +14,12 @@ public struct Instant: Hashable, Comparable, Sendable {
     /// Earlier is less.
     public static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
 
-    /// The point `duration` later; stays at the last point that can be named.
+    /// The point `duration` later; stays at the last point that can be named. A part of a nanosecond counts as a whole
+    /// one: at that point `duration` has passed, so that a timer that is set for it need not be set again.
     public static func + (instant: Instant, duration: Duration) -> Instant {
-        let (sum, overflow) = instant.nanoseconds.addingReportingOverflow(duration.nanoseconds)
+        let whole = duration.nanoseconds
+        let part: Int64 = whole < .max && duration.components.attoseconds % 1_000_000_000 > 0 ? 1 : 0
+        let (sum, overflow) = instant.nanoseconds.addingReportingOverflow(whole + part)
         return Instant(nanoseconds: overflow ? (duration < .zero ? .min : .max) : sum)
     }
 

@@ -53,6 +53,10 @@ import Testing
         #expect(end + .seconds(1) == end)
         #expect(Instant(nanoseconds: .min) - .seconds(1) == Instant(nanoseconds: .min))
         #expect(Instant(nanoseconds: 5) - Instant(nanoseconds: 2) == .nanoseconds(3))
+        // Whoever waits until then has waited long enough.
+        let long = Duration(secondsComponent: 1, attosecondsComponent: 1)
+        #expect(Instant(nanoseconds: 5) + long == Instant(nanoseconds: 1_000_000_006))
+        #expect(Instant(nanoseconds: 5) + long - Instant(nanoseconds: 5) >= long)
         #expect(Duration.seconds(1 << 60).nanoseconds == .max)
     }
 
