@@ -184,9 +184,9 @@ extension PPSP {
         }
         var oldest: (asked: Instant, chunk: UInt64, take: Partner.Take)?
         for other in swarm.peers where other !== partner {
-            guard let take = other.take else { continue }
-            for (chunk, asked) in take.asked where (asked, chunk) < oldest.map({ ($0.asked, $0.chunk) }) ?? (now, 0) {
-                if isSlow(chunk, since: asked) { oldest = (asked, chunk, take) }
+            guard let busy = other.take else { continue }
+            for (chunk, asked) in busy.asked where (asked, chunk) < oldest.map({ ($0.asked, $0.chunk) }) ?? (now, 0) {
+                if isSlow(chunk, since: asked) { oldest = (asked, chunk, busy) }
             }
         }
         guard let oldest else {

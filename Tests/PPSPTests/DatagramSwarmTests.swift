@@ -15,6 +15,16 @@ struct DatagramSwarmTests {
         }
     }
 
+    /// A seed on a slow line, and two who fetch its content and know each other.
+    private static func pair(_ lab: Lab, _ octets: Bytes) throws -> (seed: Int, fetchers: [Int]) {
+        lab.simulator.network.bandwidth = 200_000
+        let seed = node(lab)
+        let swarm = try lab.add(octets, at: seed)
+        let fetchers = [node(lab), node(lab)]
+        for fetcher in fetchers { try lab.fetch(swarm, at: fetcher, from: [seed] + fetchers.filter { $0 != fetcher }) }
+        return (seed, fetchers)
+    }
+
     private static func datagrams(_ lab: Lab) -> Int { Int(lab.simulator.datagrams.delivered) }
 
     @Test(arguments: [1, 1023, 1024, 1025, 7 * 1024, 300_000])
@@ -102,12 +112,8 @@ struct DatagramSwarmTests {
 
     @Test func `two who fetch the same help each other by datagrams`() throws {
         let lab = Lab()
-        lab.simulator.network.bandwidth = 200_000
-        let seed = Self.node(lab)
         let octets = Lab.octets(1_000_000)
-        let swarm = try lab.add(octets, at: seed)
-        let fetchers = [Self.node(lab), Self.node(lab)]
-        for fetcher in fetchers { try lab.fetch(swarm, at: fetcher, from: [seed] + fetchers.filter { $0 != fetcher }) }
+        let (seed, fetchers) = try Self.pair(lab, octets)
         try lab.settle(within: .seconds(60), "not all are complete") {
             fetchers.allSatisfy { lab.content($0) == octets }
         }
@@ -117,12 +123,8 @@ struct DatagramSwarmTests {
 
     @Test func `two who take from each other open one channel each, and ask over TCP no more than that takes`() throws {
         let lab = Lab()
-        lab.simulator.network.bandwidth = 200_000
-        let seed = Self.node(lab)
         let octets = Lab.octets(300_000)
-        let swarm = try lab.add(octets, at: seed)
-        let fetchers = [Self.node(lab), Self.node(lab)]
-        for fetcher in fetchers { try lab.fetch(swarm, at: fetcher, from: [seed] + fetchers.filter { $0 != fetcher }) }
+        let fetchers = try Self.pair(lab, octets).fetchers
         try lab.settle(within: .seconds(60), "not all are complete") {
             fetchers.allSatisfy { lab.content($0) == octets }
         }
@@ -136,12 +138,8 @@ struct DatagramSwarmTests {
 
     @Test func `when datagrams stop coming through, all goes on over TCP, and news too`() throws {
         let lab = Lab()
-        lab.simulator.network.bandwidth = 200_000
-        let seed = Self.node(lab)
         let octets = Lab.octets(1_000_000)
-        let swarm = try lab.add(octets, at: seed)
-        let fetchers = [Self.node(lab), Self.node(lab)]
-        for fetcher in fetchers { try lab.fetch(swarm, at: fetcher, from: [seed] + fetchers.filter { $0 != fetcher }) }
+        let (seed, fetchers) = try Self.pair(lab, octets)
         try lab.run(.seconds(2))
         lab.simulator.network.loss = 1
         try lab.settle(within: .seconds(120), "not all are complete") {

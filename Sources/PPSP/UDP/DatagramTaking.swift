@@ -126,7 +126,8 @@ extension PPSP {
             askAgain(number, isLate: isLate, at: now)
         }
         guard let first = partners[tie]?.take?.asked.values.min() else {
-            // There may be something to ask for now.
+            // There may be something to ask for now, also of one that was silent: somebody else has given its chunk.
+            take.isSilent = false
             toPump.insert(tie.swarm)
             return
         }

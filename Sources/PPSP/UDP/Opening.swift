@@ -139,7 +139,9 @@ extension PPSP {
             let swarm = swarms[number], swarm.isServed, let function = swarm.metadata.hashFunction,
             !isBanned(Culprit(ip: remote.ip, peerID: .zero), at: now.instant)
         else { return ignore("opening") }
-        guard hasRoom(for: remote) else {
+        // One that comes again, or in the place of an older one, needs no more room.
+        let place = Channels.Place(remote: remote, swarm: number, isOurs: false)
+        guard channels.number(at: place) != nil || hasRoom(for: remote) else {
             reject(remote, "limit", into: &effects)
             return refuse(handshake.channel, to: remote, into: &effects)
         }
