@@ -1,3 +1,4 @@
+internal import Dispatch
 public import Testing
 
 /// Tests that take turns with all others of their kind, so that times which are measured are those of the program and
@@ -15,12 +16,20 @@ public struct TakingTurns: TestTrait, SuiteTrait, TestScoping {
             var waiting: [CheckedContinuation<Void, Never>] = []
         }
 
-        static let programs = Queue(places: 4)
-        static let computing = Queue(places: 1)
+        static let programs = Queue(places: 4, threads: .own)
+        static let computing = Queue(places: 1, threads: .shared)
 
+        /// On which threads the tests run.
+        enum Threads {
+            case shared
+            case own
+        }
+
+        let threads: Threads
         private let places: Locked<Places>
 
-        private init(places: Int) {
+        private init(places: Int, threads: Threads) {
+            self.threads = threads
             self.places = Locked(Places(free: places))
         }
 
@@ -55,12 +64,27 @@ public struct TakingTurns: TestTrait, SuiteTrait, TestScoping {
         guard testCase != nil else { return try await function() }
         await queue.enter()
         defer { queue.leave() }
-        try await function()
+        switch queue.threads {
+        case .shared: try await function()
+        case .own: try await withTaskExecutorPreference(OwnThread()) { try await function() }
+        }
+    }
+}
+
+/// A thread for one test. The shared ones may be busy for seconds with tests that compute, and a program that nobody
+/// hears has gone on meanwhile.
+private final class OwnThread: TaskExecutor {
+    /// Serial queues are served beyond the number of processors.
+    private let queue = DispatchQueue(label: "test")
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        queue.async { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 }
 
 extension Trait where Self == TakingTurns {
-    /// For tests that start programs: a few at a time.
+    /// For tests that start programs: a few at a time, each on a thread of its own.
     public static var fewAtOnce: TakingTurns { TakingTurns(queue: .programs) }
 
     /// For tests that keep a thread busy for seconds: one at a time, so that there is always another thread to hear

@@ -118,9 +118,9 @@ def full_uploads(world):
         equal(len(node.of("upload_start")), 2, "uploads")
         equal(read_answer(waiting, seconds=40), (b"content", FIN), "the answer to the one that waited")
         equal(read_answer(queued, seconds=40), (b"content", FIN), "the answer to the one in the queue")
+        node.wait("upload_abort", count=2, name="big", reason="stalled")
         for sock in greedy:
             equal(read_answer(sock).end, RESET, "the end of an upload of which nothing was taken")
-    node.wait("upload_abort", count=2, name="big", reason="stalled")
     serves(node)
     node.stop()
 
