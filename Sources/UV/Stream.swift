@@ -43,15 +43,33 @@ public class Stream: Handle {
     }
 
     /// Writes as much of `parts` as the system takes now, in one call; gives the number of octets, 0 when there is no
-    /// room.
-    public final func write(_ parts: [Bytes]) throws(UVError) -> Int {
+    /// room. `isMoreComing`: what belongs to it follows at once, so the system may let it wait for that.
+    public final func write(_ parts: [Bytes], isMoreComing: Bool = false) throws(UVError) -> Int {
         guard !isClosed else { throw UVError(UV_EBADF.rawValue) }
+        // libuv's own writing cannot say so.
+        if isMoreComing { return try send(parts, Int32(MSG_MORE)) }
         let status =
             parts.count == 1
             ? withBuffer(of: parts[0]) { uv_try_write(stream, $0, 1) }
             : withBuffers(of: parts[...]) { uv_try_write(stream, $0.baseAddress, UInt32($0.count)) }
         if status < 0, UVError(status).isTryAgain { return 0 }
         return Int(try check(status))
+    }
+
+    private func send(_ parts: [Bytes], _ flags: Int32) throws(UVError) -> Int {
+        let sent = withBuffers(of: parts[...]) { buffers in
+            buffers.withMemoryRebound(to: iovec.self) { vectors in
+                var message = msghdr()
+                message.msg_iov = UnsafeMutablePointer(mutating: vectors.baseAddress)
+                message.msg_iovlen = vectors.count
+                return sendmsg(descriptor, &message, flags | Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
+            }
+        }
+        guard sent < 0 else { return sent }
+        let number = errno
+        let error = UVError(-number)
+        if error.isTryAgain || number == EINTR { return 0 }
+        throw error
     }
 
     /// Calls `handler` once, when there is room to write.

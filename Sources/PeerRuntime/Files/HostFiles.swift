@@ -77,6 +77,12 @@ final class FileSender {
 
     var isOpening: Bool { source == nil }
 
+    /// Whether it can give octets now.
+    var isReady: Bool {
+        guard case .success? = source else { return false }
+        return moved < count
+    }
+
     func opened(_ result: Result<SendingFile, SystemError>) {
         source = result
         whenOpen()

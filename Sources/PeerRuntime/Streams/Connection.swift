@@ -230,7 +230,7 @@ final class Connection {
         guard owner.uploadAllowance > 0 else { return false }
         // One part at least, whatever the rate: what goes above it is owed to the next slice.
         while parts.count > 1, octets > owner.uploadAllowance { octets -= parts.removeLast().count }
-        let written = try stream.write(parts)
+        let written = try stream.write(parts, isMoreComing: isFile(behind: parts.count))
         sent(written)
         var rest = written
         while rest > 0, case .bytes(let bytes) = queue[queueHead] {
@@ -246,6 +246,12 @@ final class Connection {
         // Last: the core may be told, and may end the connection at once.
         shrink(by: written)
         return written > 0
+    }
+
+    /// Whether octets of a file go out next: their head need not be a packet of its own.
+    private func isFile(behind parts: Int) -> Bool {
+        guard queueHead + parts < queue.count, case .file(let file) = queue[queueHead + parts] else { return false }
+        return file.isReady && owner.uploadAllowance > 0
     }
 
     private func flush(_ file: FileSender) throws -> Bool {
