@@ -21,6 +21,10 @@ static inline int peernode_unacknowledged(int socket) {
     int octets = 0;
     return ioctl(socket, SIOCOUTQ, &octets) == 0 ? octets : 0;
 }
+static inline int peernode_readable(int descriptor) {
+    int octets = 0;
+    return ioctl(descriptor, FIONREAD, &octets) == 0 ? octets : 0;
+}
 
 // fcntl takes a variable number of arguments.
 #include <fcntl.h>

@@ -16,6 +16,8 @@ public enum StreamEvent {
 /// caller, who is told when there is room.
 public class Stream: Handle {
     private var onEvent: ((StreamEvent) -> Void)?
+    /// What was received before libuv could read it.
+    private var large: Bytes?
     private var writable: Poll?
     private var writableDescriptor: Int32 = -1
 
@@ -123,7 +125,26 @@ public class Stream: Handle {
         writableDescriptor = -1
     }
 
+    /// Octets from which on it costs less to ask how many there are than to copy them out of the loop's buffer.
+    private static let largeOctets = 32 << 10
+
+    /// Receives what is there, when it is much, in memory of its own; whether it did.
+    fileprivate func receiveLarge() -> Bool {
+        let there = min(Int(peernode_readable(descriptor)), Loop.readBufferBytes)
+        guard there >= Self.largeOctets else { return false }
+        let octets = [UInt8](unsafeUninitializedCapacity: there) { memory, count in
+            count = max(0, recv(descriptor, memory.baseAddress, there, Int32(MSG_DONTWAIT)))
+        }
+        large = octets.isEmpty ? nil : Bytes(octets)
+        return !octets.isEmpty
+    }
+
     fileprivate func didRead(_ count: Int) {
+        if let large {
+            self.large = nil
+            onEvent?(.received(large))
+            return
+        }
         switch count {
         case 0: break
         case 1...: onEvent?(.received(Bytes(Array(loop.readBuffer[..<count]))))
@@ -138,7 +159,10 @@ public class Stream: Handle {
 private let giveReadBuffer:
     @convention(c) (UnsafeMutablePointer<uv_handle_t>?, Int, UnsafeMutablePointer<uv_buf_t>?) -> Void = {
         handle, _, buffer in
-        let memory = Handle.object(handle!).loop.readBuffer
+        let stream = Stream.object(handle!)
+        // Without a buffer libuv reads nothing, and calls back at once.
+        guard !stream.receiveLarge() else { return buffer!.pointee = uv_buf_init(nil, 0) }
+        let memory = stream.loop.readBuffer
         buffer!.pointee = uv_buf_init(memory.baseAddress?.assumingMemoryBound(to: CChar.self), UInt32(memory.count))
     }
 
