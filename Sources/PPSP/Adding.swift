@@ -262,7 +262,7 @@ extension PPSP {
         forgetRows(swarm, into: &effects)
         errands[effects.store(.remove(swarm.hashes))] = .nothing
         if swarm.phase != .complete, !swarm.wasComplete { errands[effects.store(.remove(swarm.part))] = .nothing }
-        for timer in [Timer.meet(number), .news(number), .keep(number)] { timers.cancel(timer) }
+        for timer in [Timer.meet(number), .news(number), .check(number), .keep(number)] { timers.cancel(timer) }
         for tie in swarm.ties {
             guard let partner = partners.removeValue(forKey: tie) else { continue }
             timers.cancel(.chunks(tie))

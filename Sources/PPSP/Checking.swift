@@ -13,12 +13,21 @@ extension PPSP {
     private static let batchOctets = 1 << 20
     /// Octets for which a batch is begun while others are under way.
     static let fullOctets = 512 << 10
+    /// Octets that are worth a batch when none is under way, and how long fewer wait for others: handing work to a
+    /// thread and back costs as much as hashing a chunk.
+    private static let (leastOctetsOfBatch, gatherTime) = (256 << 10, Duration.milliseconds(2))
     /// Batches under way: more than there are cores brings nothing.
     private static let mostChecks = 4
     /// From the first chunk that is stored to the moment at which that is durable.
     private static let keepTime = Duration.seconds(2)
 
-    mutating func checkArrivals(_ number: Int, into effects: inout Effects) {
+    /// Has what has come hashed; `isDue`: also when it is little.
+    mutating func checkArrivals(_ number: Int, isDue: Bool = false, at now: Moment, into effects: inout Effects) {
+        if let swarm = swarms[number], !isDue, gathers(swarm) {
+            if !timers.isSet(.check(number)) { timers.set(.check(number), at: now.instant + Self.gatherTime) }
+            return
+        }
+        timers.cancel(.check(number))
         while let swarm = swarms[number], !swarm.arrivals.isEmpty, swarm.metadata.hashFunction != nil,
             swarm.checks.count < Self.mostChecks, swarm.checks.isEmpty || swarm.arrivedOctets >= Self.fullOctets
         {
@@ -32,6 +41,13 @@ extension PPSP {
             swarms[number]?.arrivedOctets -= octets
             check(Array(batch), number, into: &effects)
         }
+    }
+
+    /// Whether the chunks of a batch are still coming. Not when somebody reads along, for the first chunk, which tells
+    /// how many there are, and for datagrams, whose senders wait for word.
+    private func gathers(_ swarm: Swarm) -> Bool {
+        swarm.checks.isEmpty && 0 < swarm.arrivedOctets && swarm.arrivedOctets < Self.leastOctetsOfBatch
+            && !swarm.isOrdered && !swarm.have.isEmpty && swarm.arrivals.allSatisfy { $0.delay == nil }
     }
 
     /// Has chunks hashed; `isRange`: they prove each other.

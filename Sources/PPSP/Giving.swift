@@ -110,7 +110,9 @@ extension PPSP {
     }
 
     /// Octets of a file are with the system, or cannot be.
-    mutating func handedOver(_ connection: ConnectionID, _ result: TransferResult, into effects: inout Effects) {
+    mutating func handedOver(
+        _ connection: ConnectionID, _ result: TransferResult, at now: Moment, into effects: inout Effects
+    ) {
         switch result {
         case .sent(let octets): links[connection]?.handing -= Int(octets)
         case .received: break
@@ -120,7 +122,12 @@ extension PPSP {
             drop(connection, .systemError, into: &effects)
         }
         guard let link = links[connection] else { return }
-        for swarm in Set(link.gives.values) { toPump.insert(swarm) }
+        // Nothing else has become possible.
+        for swarm in Set(link.gives.values).sorted() {
+            if let partner = partners[Tie(connection: connection, swarm: swarm)] {
+                giveMore(partner, at: now, into: &effects)
+            }
+        }
     }
 
     mutating func drained(_ connection: ConnectionID, at now: Moment, into effects: inout Effects) {

@@ -85,7 +85,7 @@ public struct PPSP: PeerProtocol {
         case .ended(let connection): ended(connection, into: &effects)
         case .closed(let connection, let reason, _): closed(connection, reason, at: now, into: &effects)
         case .datagram(let bytes, _, let remote): heardDatagram(bytes, from: remote, at: now, into: &effects)
-        case .transferred(let connection, _, let result): handedOver(connection, result, into: &effects)
+        case .transferred(let connection, _, let result): handedOver(connection, result, at: now, into: &effects)
         case .stored(let request, let result): stored(request, result, at: now, into: &effects)
         case .command(let id, let command): carryOut(command, id, at: now, into: &effects)
         case .cancelled(let id): forgetCommand(id)
@@ -123,7 +123,7 @@ public struct PPSP: PeerProtocol {
     private mutating func pump(_ swarm: Int, at now: Moment, into effects: inout Effects) {
         cancelEnded(swarm, into: &effects)
         guard swarms[swarm] != nil else { return }
-        checkArrivals(swarm, into: &effects)
+        checkArrivals(swarm, at: now, into: &effects)
         askForMore(swarm, at: now, into: &effects)
         for partner in swarms[swarm]?.peers ?? [] { giveMore(partner, at: now, into: &effects) }
     }

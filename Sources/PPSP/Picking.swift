@@ -93,10 +93,10 @@ extension PPSP {
         guard let room = place(of: swarm, tie, partner, at: now) else {
             return pickTwice(swarm, tie, partner, at: now) ?? pickSlow(swarm, partner, take, most, at: now)
         }
+        let spared = swarm.isOrdered || !partner.has.isComplete ? [] : elsewhere(swarm, partner)
         var last = room.first
         while last < room.last, last - room.first + 1 < most, partner.has.contains(last + 1),
-            !swarm.taken.contains(last + 1),
-            swarm.isOrdered || !partner.has.isComplete || !isElsewhere(last + 1, swarm, partner)
+            !swarm.taken.contains(last + 1), !spared.contains(where: { $0.has.contains(last + 1) })
         {
             last += 1
         }
@@ -134,16 +134,16 @@ extension PPSP {
             let owners = swarm.peers.count { $0.has.contains(chunk) }
             if owners < least { (best, least) = (chunk, owners) }
         }
-        if partner.has.isComplete, least > 1, isElsewhere(best, swarm, partner) { return nil }
-        return best
+        let isSpared = partner.has.isComplete && least > 1
+        return isSpared && elsewhere(swarm, partner).contains { $0.has.contains(best) } ? nil : best
     }
 
-    /// Whether somebody else who is not complete gives a chunk about as fast, or was not tried: who has all is spared
-    /// for what only it has, so that a seed need not send everything to everybody.
-    func isElsewhere(_ chunk: UInt64, _ swarm: Swarm, _ partner: Partner) -> Bool {
+    /// Those who are not complete and give about as fast, or were not tried: who has all is spared for what only it has,
+    /// so that a seed need not send everything to everybody.
+    func elsewhere(_ swarm: Swarm, _ partner: Partner) -> [Partner] {
         let enough = (partner.take?.pace.rate ?? 0) * Self.comparable
-        return swarm.peers.contains { other in
-            guard !other.has.isComplete, other.has.contains(chunk), let take = other.take else { return false }
+        return swarm.peers.filter { other in
+            guard !other.has.isComplete, let take = other.take else { return false }
             return !take.isChoked && take.restsUntil == nil && (take.pace.rate >= enough || take.octets == 0)
         }
     }

@@ -30,10 +30,11 @@ extension PPSP {
         let rank = UInt64(others.count { $0 < peerID })
         // At most 2^24 chunks and some hundred peers.
         let own = count * rank / all..<count * (rank + 1) / all
-        var next = own.lowerBound
-        while let chunk = partner.has.first(notIn: swarm.taken, from: next), chunk < own.upperBound {
-            if !isElsewhere(chunk, swarm, partner) { return .own(ChunkRange(chunk, own.upperBound - 1)) }
-            next = chunk + 1
+        let elsewhere = elsewhere(swarm, partner)
+        for next in stride(from: own.lowerBound, to: own.upperBound, by: UInt64.bitWidth) {
+            let others = elsewhere.reduce(swarm.taken.word(from: next)) { $0 | $1.has.word(from: next) }
+            let chunk = next + UInt64((~others).leadingZeroBitCount)
+            if others != .max, own.contains(chunk) { return .own(ChunkRange(chunk, own.upperBound - 1)) }
         }
         let helps = swarm.helpsFrom ?? now + Self.newsTime
         if swarm.helpsFrom == nil {

@@ -17,6 +17,8 @@ extension PPSP {
         case meet(Int)
         /// Others hear of new chunks (PPSP section 8: 250 ms).
         case news(Int)
+        /// Chunks that have come are hashed, though they are few.
+        case check(Int)
         /// What is stored becomes durable.
         case keep(Int)
         /// A channel has something to do.
@@ -38,6 +40,7 @@ extension PPSP {
             case .askPeers(let tie): askPeers(tie, at: now, into: &effects)
             case .meet(let swarm): meet(swarm, at: now, into: &effects)
             case .news(let swarm): tellNews(swarm, at: now, into: &effects)
+            case .check(let swarm): checkArrivals(swarm, isDue: true, at: now, into: &effects)
             case .keep(let swarm): keep(swarm, into: &effects)
             case .channel(let number): channelDue(number, at: now, into: &effects)
             case .slots: slotsDue(at: now, into: &effects)

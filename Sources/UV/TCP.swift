@@ -10,6 +10,14 @@ public final class TCP: Stream {
         try super.init(loop, UV_TCP) { uv_tcp_init(loop.pointer, $0.assumingMemoryBound(to: uv_tcp_t.self)) }
     }
 
+    /// A socket for addresses of the family of `ip`, which is there at once: options can be set before it dials.
+    public init(_ loop: Loop, for ip: IPAddress) throws(UVError) {
+        let family = UInt32(ip.v4 == nil ? AF_INET6 : AF_INET)
+        try super.init(loop, UV_TCP) {
+            uv_tcp_init_ex(loop.pointer, $0.assumingMemoryBound(to: uv_tcp_t.self), family)
+        }
+    }
+
     /// The next connection of a listener, with Nagle's delay off.
     public func accept() throws(UVError) -> TCP {
         let client = try TCP(loop)
@@ -87,6 +95,15 @@ public func copyDescriptor(_ descriptor: Int32) -> Int32? {
 public func setCongestionControl(_ name: String, of descriptor: Int32) -> Bool {
     let octets = Array(name.utf8)
     return setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, octets, socklen_t(octets.count)) == 0
+}
+
+/// The congestion control of a TCP socket, by its name; nil when the system does not tell.
+public func congestionControl(of descriptor: Int32) -> String? {
+    // TCP_CA_NAME_MAX.
+    var octets = [UInt8](repeating: 0, count: 16)
+    var count = socklen_t(octets.count)
+    guard getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, &octets, &count) == 0 else { return nil }
+    return String(decoding: octets.prefix { $0 != 0 }, as: UTF8.self)
 }
 
 /// A Unix socket: a listener, a dial, a connection.

@@ -189,7 +189,7 @@ internal import UV
         _ = host.runtime.limits.takeDial()
         let descriptor = socket(address.family, address.socktype | peernode_socket_close_on_exec, address.protocol)
         guard descriptor >= 0 else { return peernode_curl_no_socket }
-        if ip.isLoopback { host.setLoopbackCongestionControl(of: descriptor) }
+        host.chooseCongestionControl(of: descriptor, towards: ip)
         sockets[descriptor] = ip
         host.runtime.limits.opened(ip, isAccepted: false)
         host.countConnections(1)

@@ -41,7 +41,6 @@ extension Host {
 
     /// A connection of an HTTP listener was opened.
     func opened(_ connection: HTTPConnection) {
-        if connection.remote.ip.isLoopback { setLoopbackCongestionControl(of: connection.descriptor) }
         runtime.limits.opened(connection.remote.ip, isAccepted: true)
         countConnections(1)
     }
@@ -50,11 +49,6 @@ extension Host {
     func closed(_ connection: HTTPConnection) {
         runtime.limits.closed(connection.remote.ip)
         countConnections(-1)
-    }
-
-    /// The system's default may be paced (BBR), which slows loopback to a third (decision 9).
-    func setLoopbackCongestionControl(of descriptor: Int32) {
-        _ = runtime.limits.values.loopbackCongestionControl.first { setCongestionControl($0, of: descriptor) }
     }
 
     /// Waits a moment for the other side's end on a connection whose descriptor will be closed.

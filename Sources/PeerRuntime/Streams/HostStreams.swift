@@ -27,8 +27,9 @@ extension Host {
     }
 
     private func listenTCP(_ listener: ListenerID, on address: SocketAddress) throws(UVError) {
-        let socket = try TCP(runtime.loop)
+        let socket = try TCP(runtime.loop, for: address.ip)
         do throws(UVError) {
+            chooseCongestionControl(of: socket, listeningAt: address.ip)
             try socket.bind(address, v6Only: address.ip != .anyV6)
             try socket.listen(backlog: Self.backlog) { [unowned self, unowned socket] error in
                 if let error { return report(listener, error) }
@@ -97,6 +98,7 @@ extension Host {
                 client.reset()
                 return refused(remote, limit.key, limit.value)
             }
+            chooseCongestionControl(of: client, from: remote.ip)
             guard let server = http.servers[listener] else {
                 return open(client, on: listener, local: local, remote: remote)
             }
@@ -190,8 +192,9 @@ extension Host {
     private func dial(_ id: ConnectionID, _ address: SocketAddress, from local: IPAddress?) {
         if runtime.isBanned(address.ip) { return endDial(id, .banned) }
         do throws(UVError) {
-            let socket = try TCP(runtime.loop)
+            let socket = try TCP(runtime.loop, for: address.ip)
             streams.dials[id]?.socket = socket
+            chooseCongestionControl(of: socket.descriptor, towards: address.ip)
             if let local { try socket.bind(SocketAddress(local, 0)) }
             try socket.connect(to: address) { [unowned self, unowned socket] error in
                 if let error { return endDial(id, error.closeReason) }
@@ -228,9 +231,6 @@ extension Host {
 
 extension Host: ConnectionOwner {
     private func add(_ stream: Stream, id: ConnectionID, remote: SocketAddress, isAccepted: Bool) -> Connection {
-        if remote.ip.isLoopback, remote != .none, let tcp = stream as? TCP {
-            setLoopbackCongestionControl(of: tcp.descriptor)
-        }
         let connection = Connection(id, stream, remote: remote, owner: self)
         streams[id] = connection
         if remote != .none { runtime.limits.opened(remote.ip, isAccepted: isAccepted) }

@@ -33,6 +33,8 @@ struct StreamTable {
         let local: IPAddress?
     }
 
+    /// What the system would choose for all connections.
+    var systemCongestionControl: String?
     /// Open listeners.
     var listeners: [ListenerID: Stream] = [:]
     /// Paths of those that are Unix sockets.
