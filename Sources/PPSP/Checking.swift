@@ -10,12 +10,10 @@ struct Stored {
 // Chunks are hashed in batches off the loop, proved in order, and only then written (PPSP section 9.3).
 extension PPSP {
     /// Octets that one batch has at most: some milliseconds of a worker thread.
-    private static let batchOctets = 1 << 20
-    /// Octets for which a batch is begun while others are under way.
-    static let fullOctets = 512 << 10
-    /// Octets that are worth a batch when none is under way, and how long fewer wait for others: handing work to a
-    /// thread and back costs as much as hashing a chunk.
-    private static let (leastOctetsOfBatch, gatherTime) = (256 << 10, Duration.milliseconds(2))
+    private static let batchOctets = 2 << 20
+    /// Octets that are worth a batch, and how long fewer wait for others when none is under way: handing work to a
+    /// thread and back costs more than hashing a chunk.
+    static let (fullOctets, gatherTime) = (1 << 20, Duration.milliseconds(10))
     /// Batches under way: more than there are cores brings nothing.
     private static let mostChecks = 4
     /// From the first chunk that is stored to the moment at which that is durable.
@@ -46,7 +44,8 @@ extension PPSP {
     /// Whether the chunks of a batch are still coming. Not when somebody reads along, for the first chunk, which tells
     /// how many there are, and for datagrams, whose senders wait for word.
     private func gathers(_ swarm: Swarm) -> Bool {
-        swarm.checks.isEmpty && 0 < swarm.arrivedOctets && swarm.arrivedOctets < Self.leastOctetsOfBatch
+        let isComing = swarm.arrivals.count * Int(swarm.chunkSize) < swarm.pendingOctets
+        return isComing && 0 < swarm.arrivedOctets && swarm.arrivedOctets < Self.fullOctets && swarm.checks.isEmpty
             && !swarm.isOrdered && !swarm.have.isEmpty && swarm.arrivals.allSatisfy { $0.delay == nil }
     }
 
@@ -116,6 +115,9 @@ extension PPSP {
     private mutating func putBack(_ arrival: Arrival, _ number: Int) {
         swarms[number]?.inHand.remove(arrival.chunk)
         release([arrival.chunk], number)
+        guard let swarm = swarms[number], let second = swarm.second.removeValue(forKey: arrival.chunk) else { return }
+        swarm.ask(ChunkRange(arrival.chunk))
+        swarm.arrive(second)
     }
 
     /// Whether a chunk belongs to the content.
@@ -178,7 +180,10 @@ extension PPSP {
     mutating func written(
         _ number: Int, _ chunks: [Stored], _ result: StoreResult, at now: Moment, into effects: inout Effects
     ) {
-        for chunk in chunks { swarms[number]?.inHand.remove(chunk.chunk) }
+        for chunk in chunks {
+            swarms[number]?.inHand.remove(chunk.chunk)
+            swarms[number]?.second[chunk.chunk] = nil
+        }
         if case .failed(let error) = result {
             release(chunks.map(\.chunk), number)
             return fail(number, "\(error)", into: &effects)

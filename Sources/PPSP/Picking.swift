@@ -138,8 +138,8 @@ extension PPSP {
         return isSpared && elsewhere(swarm, partner).contains { $0.has.contains(best) } ? nil : best
     }
 
-    /// Those who are not complete and give about as fast, or were not tried: who has all is spared for what only it has,
-    /// so that a seed need not send everything to everybody.
+    /// Those who are not complete and give about as fast, or were not tried: who has all is spared for what only it
+    /// has, so that a seed need not send everything to everybody.
     func elsewhere(_ swarm: Swarm, _ partner: Partner) -> [Partner] {
         let enough = (partner.take?.pace.rate ?? 0) * Self.comparable
         return swarm.peers.filter { other in

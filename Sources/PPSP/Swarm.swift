@@ -62,6 +62,8 @@ final class Swarm {
     /// Chunks that have come and wait for their hash.
     var arrivals: [Arrival] = []
     var arrivedOctets = 0
+    /// Chunks that were pushed while others have brought the same, which may be false: nobody pushes a chunk twice.
+    var second: [UInt64: Arrival] = [:]
     /// Batches whose hashes are computed, in order.
     var checks: [Check] = []
     var lastCheck = 0

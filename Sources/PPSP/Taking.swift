@@ -224,8 +224,13 @@ extension PPSP {
             counters.bytesTwice &+= UInt64(payload.count)
             // What it has told of hashes may be needed for its next chunks.
             for (node, hash) in told { take.unverified.insert(node, hash) }
-            // Who pushes waits for word of it.
-            if take.isPush, swarm.have.contains(chunk) { send([.have(ChunkRange(chunk))], take, tie, into: &effects) }
+            guard take.isPush else { return }
+            if swarm.have.contains(chunk) {
+                // Who pushes waits for word of it.
+                send([.have(ChunkRange(chunk))], take, tie, into: &effects)
+            } else if swarm.phase == .fetching, swarm.second[chunk] == nil {
+                swarm.second[chunk] = Arrival(tie: tie, chunk: chunk, payload: payload, hashes: told)
+            }
             return
         }
         if !wasAsked { swarms[tie.swarm]?.ask(ChunkRange(chunk)) }

@@ -94,6 +94,65 @@ import UV
         }
     }
 
+    @Test func `a congestion control chosen before a socket listens or dials is that of its connections`() throws {
+        try run { loop in
+            // The one that every Linux has.
+            let server = try TCP(loop, for: .loopback)
+            #expect(congestionControl(of: server.descriptor) != nil)
+            #expect(setCongestionControl("reno", of: server.descriptor))
+            #expect(!setCongestionControl("no such thing", of: server.descriptor))
+            try server.bind(anyPort)
+            try server.listen(backlog: 8) { _ in
+                guard let client = try? server.accept() else { return }
+                server.close()
+                #expect(congestionControl(of: client.descriptor) == "reno")
+                client.close()
+            }
+            let client = try TCP(loop, for: .loopback)
+            #expect(setCongestionControl("reno", of: client.descriptor))
+            try client.connect(to: server.localAddress!) { error in
+                #expect(error == nil && congestionControl(of: client.descriptor) == "reno")
+                client.close()
+            }
+        }
+    }
+
+    @Test func `much that has come is read whole, and nothing is lost where it is cut`() throws {
+        let octets = Bytes((0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 >> 8 ^ $0) })
+        var (received, largest) = ([UInt8](), 0)
+        try run { loop in
+            let server = try TCP(loop)
+            try server.bind(anyPort)
+            var sent = 0
+            try server.listen(backlog: 8) { _ in
+                guard let client = try? server.accept() else { return }
+                server.close()
+                func pump() {
+                    while sent < octets.count {
+                        let part = octets.slice(sent..<min(octets.count, sent + 100_001))
+                        guard let count = try? client.write([part], isMoreComing: sent < 1_000_000), count > 0 else {
+                            try? client.whenWritable { pump() }
+                            return
+                        }
+                        sent += count
+                    }
+                    client.shutdown()
+                    client.startReading { _ in client.close() }
+                }
+                pump()
+            }
+            let client = try TCP(loop)
+            try client.connect(to: server.localAddress!) { _ in
+                client.startReading { event in
+                    guard case .received(let bytes) = event else { return client.close() }
+                    received += bytes
+                    largest = max(largest, bytes.count)
+                }
+            }
+        }
+        #expect(received == octets.array && largest > 65_536)
+    }
+
     @Test func `a reset is told from an end`() throws {
         try run { loop in
             let server = try TCP(loop)
