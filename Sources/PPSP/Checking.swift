@@ -144,6 +144,13 @@ extension PPSP {
                 missesHashes(arrival, channel, into: &effects)
                 return false
             }
+            if !isRange, !arrival.isLate, partners[tie]?.take?.isPush ?? false {
+                // It rests on a chunk before it, of which somebody else's copy was false: that one comes first.
+                var arrival = arrival
+                arrival.isLate = true
+                swarms[number]?.arrive(arrival)
+                return false
+            }
             putBack(arrival, number)
             if isRange {
                 leaveWeb(tie, "hashes_missing", into: &effects)

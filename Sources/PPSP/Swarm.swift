@@ -207,6 +207,8 @@ struct Arrival {
     let hashes: [(node: Subtree, hash: Bytes)]
     /// It is here already, and its hash only helps to prove others.
     var isSpare = false
+    /// It could not be proved before those that came after it.
+    var isLate = false
     /// How late it came on its channel, in microseconds.
     var delay: UInt64?
 }

@@ -222,15 +222,14 @@ extension PPSP {
         let isKnown = swarm.have.contains(chunk) || swarm.inHand.contains(chunk)
         guard swarm.phase == .fetching, !isKnown else {
             counters.bytesTwice &+= UInt64(payload.count)
-            // What it has told of hashes may be needed for its next chunks.
-            for (node, hash) in told { take.unverified.insert(node, hash) }
-            guard take.isPush else { return }
-            if swarm.have.contains(chunk) {
-                // Who pushes waits for word of it.
-                send([.have(ChunkRange(chunk))], take, tie, into: &effects)
-            } else if swarm.phase == .fetching, swarm.second[chunk] == nil {
+            if take.isPush, swarm.phase == .fetching, swarm.inHand.contains(chunk), swarm.second[chunk] == nil {
                 swarm.second[chunk] = Arrival(tie: tie, chunk: chunk, payload: payload, hashes: told)
+                return
             }
+            // What it has told of hashes may be needed for its next chunks.
+            for (node, hash) in told where !(swarm.tree?.isKnown(node) ?? false) { take.unverified.insert(node, hash) }
+            // Who pushes waits for word of it.
+            if take.isPush, swarm.have.contains(chunk) { send([.have(ChunkRange(chunk))], take, tie, into: &effects) }
             return
         }
         if !wasAsked { swarms[tie.swarm]?.ask(ChunkRange(chunk)) }

@@ -41,6 +41,26 @@ struct PushTests {
         #expect(stage.core.swarms[1]?.phase == .complete && stage.core.swarms[1]?.pendingOctets == 0)
     }
 
+    @Test func `what came behind a chunk that was false is proved when the true one is`() {
+        var stage = Stage()
+        let source = Source(5120)
+        let peers = pushed(&stage, source)
+        stage.say(source.data(0, isFirst: true), by: 1, on: peers[0])
+        stage.say(source.data(0, isFirst: true), by: 2, on: peers[1])
+        stage.isQuick = false
+        // While something is hashed, the rest gathers: the false one, and then all true ones.
+        stage.say(source.data(4, to: ChunkSet(all: 1), isFirst: false), by: 1, on: peers[0])
+        let lie = source.data(2, to: ChunkSet(all: 1), isFirst: false).dropLast()
+        stage.say(lie + [.data(chunk: 2, time: 0, payload: source.chunk(1))], by: 1, on: peers[0])
+        for chunk in 1..<source.count {
+            stage.say(source.data(chunk, to: ChunkSet(all: chunk), isFirst: false), by: 2, on: peers[1])
+        }
+        stage.isQuick = true
+        stage.carryOut()
+        #expect(stage.core.swarms[1]?.phase == .complete && stage.core.swarms[1]?.pendingOctets == 0)
+        #expect(stage.core.conduct.keys.map(\.peerID) == [Lab.peerID(1)])
+    }
+
     @Test func `a chunk that two have pushed is kept once`() {
         var stage = Stage()
         let source = Source(5120)

@@ -76,6 +76,9 @@ def big_push(world):
         number = peer.push(link, swarm)
         equal(link.answer(number).code, 0, "the answer to PUSH")
         links.append(link)
+        if peer is liar:
+            # The faster one would leave nothing for it to lie about.
+            node.wait("chunk_refused", peer=liar.id.hex())
     session, = links[1].sessions.values()
     node.until("HAVE of all chunks", lambda: len(session.remote) == swarm.count, 250)
     found = rate(world, started)
