@@ -61,13 +61,17 @@ import Testing
         network.server.signal(SIGKILL)
 
         // The last message before the end was heard by all: nothing of this waits for anything of that.
+        // The moments are those before the signals, in the log's milliseconds: others may tell at once.
+        let (stop, kill) = (thisMillisecond, thisMillisecond)
         stopped.signal(SIGSTOP)
-        let stop = Date()
         killed.signal(SIGKILL)
-        let kill = Date()
         try await expectLossSeen(of: killed, by: others, at: kill)
         try await expectReturn(of: network.homes[1], others)
         try await expectSilenceSeen(of: stopped, by: others, at: stop)
+    }
+
+    private var thisMillisecond: Date {
+        Date(timeIntervalSince1970: (Date().timeIntervalSince1970 * 1000).rounded(.down) / 1000)
     }
 
     /// Who has a link with the peer at that moment.
