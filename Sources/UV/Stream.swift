@@ -125,7 +125,7 @@ public class Stream: Handle {
         writableDescriptor = -1
     }
 
-    /// Octets from which on it costs less to ask how many there are than to copy them out of the loop's buffer.
+    /// Octets from which on memory of their own costs less than a copy out of the loop's buffer.
     private static let largeOctets = 32 << 10
 
     /// Receives what is there, when it is much, in memory of its own; whether it did.
